@@ -1,0 +1,112 @@
+#define _GNU_SOURCE
+#include "CPerfEvent.h"
+
+#include <errno.h>
+#include <linux/perf_event.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+/* ax bx cx dx si di bp sp ip, r8 to r15 (arch/x86/include/uapi/asm/perf_regs.h). */
+#define REGISTER_MASK 0xff01ffull
+
+static int open_event(struct perf_event_attr *attr, pid_t tid, int cpu) {
+  attr->size = sizeof *attr;
+  long descriptor = syscall(SYS_perf_event_open, attr, tid, cpu, -1, PERF_FLAG_FD_CLOEXEC);
+  return descriptor < 0 ? -errno : (int)descriptor;
+}
+
+int caduceus_open_clock_event(pid_t tid, int cpu, uint64_t period, unsigned flags) {
+  struct perf_event_attr attr;
+  memset(&attr, 0, sizeof attr);
+  attr.type = PERF_TYPE_SOFTWARE;
+  attr.config = PERF_COUNT_SW_CPU_CLOCK;
+  attr.sample_period = period;
+  attr.disabled = 1;
+  attr.read_format = PERF_FORMAT_TOTAL_TIME_ENABLED | PERF_FORMAT_TOTAL_TIME_RUNNING;
+  attr.inherit = (flags & CADUCEUS_CLOCK_INHERIT) != 0;
+  attr.inherit_thread = attr.inherit;
+  attr.enable_on_exec = (flags & CADUCEUS_CLOCK_ENABLE_ON_EXEC) != 0;
+  return open_event(&attr, tid, cpu);
+}
+
+static void set_common(struct perf_event_attr *attr) {
+  attr->type = PERF_TYPE_SOFTWARE;
+  attr->sample_id_all = 1;
+  attr->use_clockid = 1;
+  attr->clockid = CLOCK_MONOTONIC;
+  attr->read_format = PERF_FORMAT_ID | PERF_FORMAT_LOST;
+  attr->sample_type = PERF_SAMPLE_IDENTIFIER | PERF_SAMPLE_IP | PERF_SAMPLE_TID | PERF_SAMPLE_TIME | PERF_SAMPLE_CPU;
+}
+
+int caduceus_open_output_event(int cpu, uint32_t stack_bytes, uint32_t wakeup_bytes) {
+  struct perf_event_attr attr;
+  memset(&attr, 0, sizeof attr);
+  set_common(&attr);
+  attr.config = PERF_COUNT_SW_BPF_OUTPUT;
+  attr.sample_period = 1;
+  attr.sample_type |= PERF_SAMPLE_RAW;
+  if (stack_bytes) {
+    attr.sample_type |= PERF_SAMPLE_CALLCHAIN | PERF_SAMPLE_REGS_USER | PERF_SAMPLE_STACK_USER;
+    attr.exclude_callchain_user = 1;
+    attr.sample_regs_user = REGISTER_MASK;
+    attr.sample_stack_user = stack_bytes;
+  }
+  attr.watermark = 1;
+  attr.wakeup_watermark = wakeup_bytes;
+  return open_event(&attr, -1, cpu);
+}
+
+int caduceus_open_sideband_event(int cpu) {
+  struct perf_event_attr attr;
+  memset(&attr, 0, sizeof attr);
+  set_common(&attr);
+  attr.config = PERF_COUNT_SW_DUMMY;
+  attr.mmap = 1;
+  attr.mmap2 = 1;
+  attr.comm = 1;
+  attr.comm_exec = 1;
+  attr.task = 1;
+  attr.watermark = 1;
+  attr.wakeup_watermark = 1 << 16;
+  return open_event(&attr, -1, cpu);
+}
+
+static int control(int event, unsigned long request, unsigned long argument) {
+  return ioctl(event, request, argument) < 0 ? -errno : 0;
+}
+
+int caduceus_event_set_program(int event, int program) {
+  return control(event, PERF_EVENT_IOC_SET_BPF, (unsigned long)program);
+}
+int caduceus_event_set_output(int event, int ring) {
+  return control(event, PERF_EVENT_IOC_SET_OUTPUT, (unsigned long)ring);
+}
+int caduceus_event_enable(int event) { return control(event, PERF_EVENT_IOC_ENABLE, 0); }
+int caduceus_event_disable(int event) { return control(event, PERF_EVENT_IOC_DISABLE, 0); }
+
+uint64_t caduceus_event_id(int event) {
+  uint64_t id = 0;
+  return ioctl(event, PERF_EVENT_IOC_ID, &id) < 0 ? 0 : id;
+}
+
+int caduceus_read_clock_event(int event, struct caduceus_event_count *count) {
+  uint64_t words[3];
+  memset(count, 0, sizeof *count);
+  if (read(event, words, sizeof words) != (ssize_t)sizeof words) return errno ? -errno : -EIO;
+  count->value = words[0];
+  count->time_enabled = words[1];
+  count->time_running = words[2];
+  return 0;
+}
+
+int caduceus_read_output_event(int event, struct caduceus_event_count *count) {
+  uint64_t words[3];
+  memset(count, 0, sizeof *count);
+  if (read(event, words, sizeof words) != (ssize_t)sizeof words) return errno ? -errno : -EIO;
+  count->value = words[0];
+  count->lost = words[2];
+  return 0;
+}

@@ -1,0 +1,72 @@
+// swift-tools-version: 6.2
+// caduceus: a sampling profiler for CPython programs that spend their time in native extensions.
+// The targets are listed in the order in which a sample flows through them.
+import PackageDescription
+
+let strict: [SwiftSetting] = [
+  .strictMemorySafety(),
+  .treatAllWarnings(as: .error),
+]
+
+/// Modules whose borrowed views need lifetime annotations.
+let borrowing: [SwiftSetting] = strict + [.enableExperimentalFeature("Lifetimes")]
+
+let package = Package(
+  name: "caduceus",
+  products: [.executable(name: "caduceus", targets: ["caduceus"])],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
+  ],
+  targets: [
+    // What runs in the kernel or speaks its ABI.
+    .target(name: "CPerfEvent", path: "Kernel/CPerfEvent"),
+    .systemLibrary(name: "PythonChain", path: "Kernel/PythonChain"),
+    .executableTarget(
+      name: "EmbedBPFTool", path: "Kernel/EmbedBPFTool", swiftSettings: [.treatAllWarnings(as: .error)]),
+    .plugin(
+      name: "EmbedBPF", capability: .buildTool(), dependencies: ["EmbedBPFTool"], path: "Kernel/EmbedBPF"),
+
+    // C libraries, each imported by exactly one Swift module.
+    .systemLibrary(name: "CLibunwind", path: "Sources/CLibunwind", pkgConfig: "libunwind-generic"),
+    .systemLibrary(name: "CLibelf", path: "Sources/CLibelf", pkgConfig: "libelf"),
+    .systemLibrary(name: "CLibbpf", path: "Sources/CLibbpf", pkgConfig: "libbpf"),
+    .systemLibrary(name: "CDemangle", path: "Sources/CDemangle"),
+    .target(name: "CProcessMemory", path: "Sources/CProcessMemory"),
+    .target(name: "CHeldProcess", path: "Sources/CHeldProcess"),
+
+    .target(name: "Accounting", swiftSettings: strict),
+    .target(name: "Snapshots", dependencies: ["PythonChain", "Accounting"], swiftSettings: borrowing),
+    .target(
+      name: "PerfEvents", dependencies: ["Snapshots", "Accounting", "CPerfEvent", "CLibbpf", "PythonChain"],
+      swiftSettings: borrowing, plugins: ["EmbedBPF"]),
+    .target(
+      name: "ProcessImages",
+      dependencies: ["Snapshots", "Accounting", "CLibelf", "CDemangle", "CProcessMemory"],
+      swiftSettings: borrowing, linkerSettings: [.linkedLibrary("stdc++")]),
+    .target(
+      name: "NativeUnwinding", dependencies: ["Snapshots", "ProcessImages", "Accounting", "CLibunwind"],
+      swiftSettings: borrowing),
+    .target(
+      name: "PythonFrames", dependencies: ["Snapshots", "ProcessImages", "Accounting", "PythonChain"],
+      swiftSettings: borrowing),
+    .target(
+      name: "MixedStacks", dependencies: ["NativeUnwinding", "PythonFrames", "Accounting"],
+      swiftSettings: borrowing),
+    .target(name: "Profiles", dependencies: ["Accounting"], swiftSettings: strict),
+    .target(name: "Collectors", dependencies: ["Profiles", "Accounting"], swiftSettings: strict),
+    .target(
+      name: "Sampling",
+      dependencies: [
+        "Profiles", "PerfEvents", "PythonChain", "CHeldProcess", "MixedStacks", "NativeUnwinding",
+        "PythonFrames", "ProcessImages",
+        "Snapshots",
+        "Accounting",
+      ], swiftSettings: borrowing),
+    .executableTarget(
+      name: "caduceus",
+      dependencies: [
+        "Sampling", "Collectors",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+      ], swiftSettings: strict),
+  ]
+)

@@ -1,0 +1,107 @@
+// The cpu-clock events that interrupt the target.
+
+import CPerfEvent
+import Glibc
+
+/// The sampling events of one process: one per thread, or one per CPU.
+public final class ClockEvents {
+  private let program: SamplingProgram
+  private let period: UInt64
+  private let mainThreadOnly: Bool
+  private var events = EventDescriptors()
+  /// What events counted that have been closed since.
+  private var closed = EventCount()
+  /// Counting events that go on when sampling is done per CPU.
+  private var isPerCPU = false
+  private var isEnabled = false
+
+  /// How opening one thread's event ended.
+  public enum Opening: Sendable, Equatable {
+    /// The thread will be sampled.
+    case opened
+    /// The thread had ended.
+    case vanished
+  }
+
+  /// `period`: nanoseconds of CPU time between two interrupts of one thread.
+  public init(program: SamplingProgram, period: UInt64, mainThreadOnly: Bool) {
+    self.program = program
+    self.period = period
+    self.mainThreadOnly = mainThreadOnly
+  }
+
+  /// True once sampling is done by one event per CPU, filtered by process.
+  public var samplesPerCPU: Bool { isPerCPU }
+
+  /// Threads that have a descriptor of their own.
+  public var openThreads: [Int32] { isPerCPU ? [] : events.threads }
+
+  /// Opens the event of one thread (id in our namespace), disabled unless sampling has begun. `onExec`: it starts
+  /// to count when the process executes its program.
+  public func open(thread: Int32, onExec: Bool = false) throws(PerfEventsError) -> Opening {
+    var flags: UInt32 = mainThreadOnly ? 0 : CADUCEUS_CLOCK_INHERIT.rawValue
+    if onExec { flags |= CADUCEUS_CLOCK_ENABLE_ON_EXEC.rawValue }
+    let event = caduceus_open_clock_event(thread, -1, period, flags)
+    if event == -ESRCH { return .vanished }
+    if event < 0 { throw .open(what: "the clock event of thread \(thread)", errno: -event) }
+    let failure = caduceus_event_set_program(event, program.programDescriptor)
+    if failure < 0 {
+      Glibc.close(event)
+      throw .attach(errno: -failure)
+    }
+    events.append(owning: event, thread: thread)
+    if isEnabled { _ = caduceus_event_enable(event) }
+    return .opened
+  }
+
+  /// Lets all events interrupt from now on.
+  public func enable() {
+    isEnabled = true
+    for event in events.descriptors { _ = caduceus_event_enable(event) }
+  }
+
+  /// No interrupt happens after this returns.
+  public func disable() {
+    isEnabled = false
+    for event in events.descriptors { _ = caduceus_event_disable(event) }
+  }
+
+  /// Closes the own event of a thread that also has an inherited one.
+  public func close(duplicateOf thread: Int32) -> Bool {
+    guard !isPerCPU, let index = events.threads.firstIndex(of: thread) else { return false }
+    let event = events.descriptors[index]
+    _ = caduceus_event_disable(event)
+    if let count = EventCount.read(event) { closed = closed + count }
+    return events.remove(thread: thread)
+  }
+
+  /// Replaces the threads' events by one per CPU: complete for threads of any length of life, at the price of
+  /// interrupting everything else, too.
+  public func switchToPerCPU() throws(PerfEventsError) {
+    guard !isPerCPU else { return }
+    var perCPU = EventDescriptors()
+    for cpu in RecordStream.onlineCPUs() {
+      let event = caduceus_open_clock_event(-1, Int32(cpu), period, 0)
+      if event < 0 { throw .open(what: "the clock event of CPU \(cpu)", errno: -event) }
+      perCPU.append(owning: event, thread: -1)
+      let failure = caduceus_event_set_program(event, program.programDescriptor)
+      if failure < 0 { throw .attach(errno: -failure) }
+    }
+    let wasEnabled = isEnabled
+    if wasEnabled { disable() }
+    for event in events.descriptors { if let count = EventCount.read(event) { closed = closed + count } }
+    events.removeAll()
+    events = perCPU
+    isPerCPU = true
+    if wasEnabled { enable() }
+  }
+
+  /// What the threads' events counted, all together; after a switch to per-CPU sampling what they had counted
+  /// until then. An event does not belong to one thread: the kernel swaps them between threads.
+  public var count: EventCount {
+    if isPerCPU { return closed }
+    var sum = closed
+    for event in events.descriptors { if let count = EventCount.read(event) { sum = sum + count } }
+    return sum
+  }
+}

@@ -1,0 +1,250 @@
+// All CPUs' rings as one stream of records in the order of time.
+
+import Accounting
+import CPerfEvent
+import Glibc
+import Snapshots
+
+/// What the stream hands its records to. Generic, so that no call is dynamic.
+public protocol RecordHandler {
+  /// One sample of the target.
+  mutating func handle(sample: borrowing SampleRecord)
+  /// Names of one code object.
+  mutating func handle(names: borrowing NamesRecord)
+  /// A side-band record about the target process.
+  mutating func handle(sideband: SidebandRecord, stamp: RecordStamp)
+  /// A sample record whose sizes do not fit.
+  mutating func handleMalformedSample()
+  /// Every record as it lay in the ring, before it is taken apart.
+  mutating func handle(raw record: borrowing RawSpan, isNames: Bool)
+}
+
+extension RecordHandler {
+  /// Nobody needs the bytes but a recording.
+  @inlinable
+  public mutating func handle(raw record: borrowing RawSpan, isNames: Bool) {}
+}
+
+/// Owns every CPU's output events, side-band event and ring.
+public final class RecordStream {
+  /// One CPU: the ring lies on the first output event, everything else is redirected into it.
+  private struct CPU: ~Copyable {
+    let outputs: InlineArray<5, Int32>
+    let outputCount: Int
+    let sideband: EventDescriptor
+    let ring: Ring
+    var indexed: UInt64 = 0
+
+    deinit {
+      for index in 0..<outputCount { close(outputs[index]) }
+    }
+  }
+
+  /// A record that has been seen in a ring and not been delivered.
+  private struct Pending {
+    let time: UInt64
+    let position: UInt64
+    let size: UInt16
+    let misc: UInt16
+    let type: UInt8
+    let isNames: Bool
+    let cpu: UInt16
+  }
+
+  private final class Box {
+    var cpu: CPU
+    let namesID: UInt64
+    let outputIDs: [UInt64]
+    init(_ cpu: consuming CPU, namesID: UInt64, outputIDs: [UInt64]) {
+      self.cpu = cpu
+      self.namesID = namesID
+      self.outputIDs = outputIDs
+    }
+  }
+
+  private var cpus: [Box] = []
+  private var pending: [Pending] = []
+  private var previousClock: UInt64
+  private var lastDelivered: UInt64 = 0
+  private let scratch = RecordScratch()
+  private let target: Int32
+  /// Bytes of one CPU's ring.
+  public let ringBytes: Int
+  /// Records that arrived after younger ones had been delivered.
+  public private(set) var lateRecords: UInt64 = 0
+  /// CLOCK_MONOTONIC up to which everything has been delivered.
+  public private(set) var deliveredUpTo: UInt64 = 0
+  /// CPUs that have a ring.
+  public var cpuCount: Int { cpus.count }
+
+  /// Opens the events and rings of all CPUs that are online, and connects them with the program.
+  /// `target`: process id (our namespace) whose side-band records are wanted; it may be set once only.
+  public init(program: SamplingProgram, ringBytes: Int, target: Int32) throws(PerfEventsError) {
+    self.ringBytes = ringBytes
+    self.target = target
+    previousClock = Self.clock()
+    for cpu in Self.onlineCPUs() where cpu < program.cpuCount {
+      cpus.append(try Self.open(cpu: cpu, program: program, ringBytes: ringBytes))
+    }
+  }
+
+  private static func open(cpu: Int, program: SamplingProgram, ringBytes: Int) throws(PerfEventsError) -> Box
+  {
+    let classes = program.configuration.stackBytes
+    let wakeup = UInt32(ringBytes / 4)
+    var outputs = InlineArray<5, Int32>(repeating: -1)
+    var count = 0
+    var failure: PerfEventsError?
+    for slot in 0...classes.count {
+      // The last one carries names: neither stack nor registers.
+      let bytes = slot < classes.count ? classes[slot] : 0
+      let event = caduceus_open_output_event(Int32(cpu), bytes, wakeup)
+      if event < 0 {
+        failure = .open(what: "the output event of CPU \(cpu)", errno: -event)
+        break
+      }
+      outputs[count] = event
+      count += 1
+    }
+    let dummy = failure == nil ? caduceus_open_sideband_event(Int32(cpu)) : -EINVAL
+    if let failure {
+      for index in 0..<count { close(outputs[index]) }
+      throw failure
+    }
+    if dummy < 0 {
+      for index in 0..<count { close(outputs[index]) }
+      throw .open(what: "the side-band event of CPU \(cpu)", errno: -dummy)
+    }
+    let ring: Ring
+    do {
+      ring = try Ring(event: outputs[0], capacity: ringBytes)
+    } catch {
+      for index in 0..<count { close(outputs[index]) }
+      close(dummy)
+      throw error
+    }
+    for index in 1..<count { _ = caduceus_event_set_output(outputs[index], outputs[0]) }
+    _ = caduceus_event_set_output(dummy, outputs[0])
+    var ids: [UInt64] = []
+    for index in 0..<count { ids.append(caduceus_event_id(outputs[index])) }
+    let box = Box(
+      CPU(outputs: outputs, outputCount: count, sideband: EventDescriptor(owning: dummy), ring: ring),
+      namesID: ids[count - 1], outputIDs: ids)
+    for slot in 0..<classes.count { try program.setOutput(cpu: cpu, slot: slot, event: outputs[slot]) }
+    // The program's slot for names stands behind all classes there may be.
+    try program.setOutput(cpu: cpu, slot: 4, event: outputs[count - 1])
+    return box
+  }
+
+  /// Waits until a ring has data enough to be worth a look, at most `milliseconds`.
+  public func wait(milliseconds: Int32, also descriptor: Int32 = -1) {
+    var polled = cpus.map { pollfd(fd: $0.cpu.outputs[0], events: Int16(POLLIN), revents: 0) }
+    if descriptor >= 0 { polled.append(pollfd(fd: descriptor, events: Int16(POLLIN), revents: 0)) }
+    _ = unsafe poll(&polled, nfds_t(polled.count), milliseconds)
+  }
+
+  /// Delivers, in the order of time, the records that are older than the previous call; all of them when
+  /// `draining` (the events are disabled). A record is written some time after its own time was read, so that
+  /// only what the previous call's clock had already passed is complete.
+  public func deliver(to handler: inout some RecordHandler, draining: Bool = false) {
+    let horizon = draining ? UInt64.max : previousClock
+    deliveredUpTo = previousClock
+    previousClock = Self.clock()
+    for index in cpus.indices { indexRecords(of: index) }
+    pending.sort { ($0.time, $0.cpu, $0.position) < ($1.time, $1.cpu, $1.position) }
+    var delivered = 0
+    while delivered < pending.count, pending[delivered].time < horizon {
+      let record = pending[delivered]
+      if record.time < lastDelivered { lateRecords += 1 } else { lastDelivered = record.time }
+      deliver(record, to: &handler)
+      delivered += 1
+    }
+    pending.removeFirst(delivered)
+    var oldest = cpus.map { $0.cpu.indexed }
+    for record in pending { oldest[Int(record.cpu)] = min(oldest[Int(record.cpu)], record.position) }
+    for index in cpus.indices { cpus[index].cpu.ring.release(upTo: oldest[index]) }
+  }
+
+  private func indexRecords(of index: Int) {
+    let box = cpus[index]
+    let head = box.cpu.ring.head
+    var position = box.cpu.indexed
+    while position < head {
+      // struct perf_event_header: type 32, misc 16, size 16.
+      let header = box.cpu.ring.word(at: position)
+      let size = Int(header >> 48)
+      guard size >= 8, size % 8 == 0, position + UInt64(size) <= head else {
+        position = head
+        break
+      }
+      let type = UInt32(truncatingIfNeeded: header)
+      let isSample = type == RecordParser.typeSAMPLE
+      let timeAt = isSample ? 32 : size - RecordParser.trailer + 8
+      if size >= (isSample ? RecordParser.sampleFixed : 8 + RecordParser.trailer) {
+        let identifier = isSample ? box.cpu.ring.word(at: position + 8) : 0
+        pending.append(
+          Pending(
+            time: box.cpu.ring.word(at: position + UInt64(timeAt)), position: position, size: UInt16(size),
+            misc: UInt16(truncatingIfNeeded: header >> 32), type: UInt8(truncatingIfNeeded: type),
+            isNames: isSample && identifier == box.namesID, cpu: UInt16(index)))
+      }
+      position += UInt64(size)
+    }
+    box.cpu.indexed = position
+  }
+
+  private func deliver(_ entry: Pending, to handler: inout some RecordHandler) {
+    cpus[Int(entry.cpu)].cpu.ring.withRecord(at: entry.position, size: Int(entry.size), scratch: scratch) {
+      record in
+      handler.handle(raw: record, isNames: entry.isNames)
+      RecordParser.dispatch(record, isNames: entry.isNames, target: target, to: &handler)
+    }
+  }
+
+  /// Records lost for want of room, by the kernel's count (PERF_FORMAT_LOST).
+  public struct Lost: Sendable, Equatable {
+    /// Attempts to write samples.
+    public var samples: UInt64 = 0
+    /// Attempts to write names.
+    public var names: UInt64 = 0
+    /// Side-band records.
+    public var sideband: UInt64 = 0
+  }
+
+  /// The kernel's own counts of lost records.
+  public var lost: Lost {
+    var lost = Lost()
+    for box in cpus {
+      var raw = caduceus_event_count()
+      for index in 0..<box.cpu.outputCount {
+        guard unsafe caduceus_read_output_event(box.cpu.outputs[index], &raw) == 0 else { continue }
+        if index == box.cpu.outputCount - 1 { lost.names &+= raw.lost } else { lost.samples &+= raw.lost }
+      }
+      if unsafe caduceus_read_output_event(box.cpu.sideband.descriptor, &raw) == 0 {
+        lost.sideband &+= raw.lost
+      }
+    }
+    return lost
+  }
+
+  /// CLOCK_MONOTONIC in nanoseconds: the clock of the records.
+  public static func clock() -> UInt64 {
+    var now = timespec()
+    _ = unsafe clock_gettime(CLOCK_MONOTONIC, &now)
+    return UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
+  }
+
+  /// The CPUs in `/sys/devices/system/cpu/online`, for example `0-3,8`.
+  static func onlineCPUs() -> [Int] {
+    guard let file = unsafe fopen("/sys/devices/system/cpu/online", "re") else { return [0] }
+    defer { unsafe fclose(file) }
+    var buffer = [CChar](repeating: 0, count: 4096)
+    guard unsafe fgets(&buffer, 4096, file) != nil else { return [0] }
+    let text = String(decoding: buffer.prefix { $0 != 0 }.map { UInt8(bitPattern: $0) }, as: UTF8.self)
+    return text.split { $0 == "," || $0 == "\n" }.flatMap { part -> [Int] in
+      let ends = part.split(separator: "-").compactMap { Int($0) }
+      guard let first = ends.first, let last = ends.last, first <= last else { return [] }
+      return Array(first...last)
+    }
+  }
+}

@@ -1,0 +1,97 @@
+// One file (or area without a file) that holds code, shared by all of its mappings.
+
+/// Opens the files behind mappings: the live ones, or a recording.
+public protocol ImageProvider: AnyObject {
+  /// The file behind a mapping; nil where there is none, or it cannot be opened, or is no ELF image we read.
+  func image(for mapping: Mapping) -> ElfImage?
+  /// The separate debug file with the image's build-id; nil where there is none.
+  func debugImage(for image: ElfImage) -> ElfImage?
+  /// The functions behind a mapping where they are known without its file's own tables (a recording keeps only the
+  /// ones that were looked up); else nil.
+  func symbols(for mapping: Mapping) -> SymbolTable?
+}
+
+extension ImageProvider {
+  /// No debug files.
+  public func debugImage(for image: ElfImage) -> ElfImage? { nil }
+  /// Not known.
+  public func symbols(for mapping: Mapping) -> SymbolTable? { nil }
+}
+
+/// A file that is mapped executable, or anonymous memory with code in it. It has no address of its own: where
+/// it is mapped is in `CodeLocation`, so that dlclose and dlopen again keep what was read from it.
+public final class Module {
+  /// What makes two mappings one module.
+  public struct Key: Hashable, Sendable {
+    /// Device of the file, as /proc/PID/maps says it; 0 where there is no file.
+    public let deviceMajor: UInt32
+    /// Device of the file, as /proc/PID/maps says it; 0 where there is no file.
+    public let deviceMinor: UInt32
+    /// Inode of the file; 0 where there is no file.
+    public let inode: UInt64
+    /// Path without ` (deleted)`; empty for anonymous memory.
+    public let path: String
+
+    /// The key of a mapping's module.
+    public init(_ mapping: Mapping) {
+      deviceMajor = mapping.deviceMajor
+      deviceMinor = mapping.deviceMinor
+      inode = mapping.inode
+      path = mapping.filePath
+    }
+
+    init(deviceMajor: UInt32, deviceMinor: UInt32, inode: UInt64, path: String) {
+      self.deviceMajor = deviceMajor
+      self.deviceMinor = deviceMinor
+      self.inode = inode
+      self.path = path
+    }
+  }
+
+  /// Identity, the same in every process of a run.
+  public let key: Key
+  /// Base name of the path; `[vdso]` and the like as they are; `[anonymous]` where there is no name.
+  public let displayName: String
+  /// Whether there is a file (or the vDSO) to read, so that a missing image is a failure.
+  public let isFileBacked: Bool
+
+  private let mapping: Mapping
+  private let provider: any ImageProvider
+
+  init(_ mapping: Mapping, provider: any ImageProvider) {
+    key = Key(mapping)
+    isFileBacked = mapping.hasFile || mapping.path == "[vdso]"
+    if key.path.isEmpty {
+      displayName = "[anonymous]"
+    } else if key.path.utf8.first == 0x2F, let slash = key.path.utf8.lastIndex(of: 0x2F) {
+      displayName = String(key.path[key.path.utf8.index(after: slash)...])
+    } else {
+      displayName = key.path
+    }
+    self.mapping = mapping
+    self.provider = provider
+  }
+
+  /// Path without ` (deleted)`; empty for anonymous memory.
+  public var path: String { key.path }
+
+  /// The ELF image, opened when it is first asked for; nil where there is none or it cannot be read.
+  public private(set) lazy var image: ElfImage? = isFileBacked ? provider.image(for: mapping) : nil
+
+  /// The separate debug file, found by build-id when it is first asked for.
+  public private(set) lazy var debugImage: ElfImage? = image.flatMap { provider.debugImage(for: $0) }
+
+  /// The functions of the image and its debug file, read when they are first asked for.
+  public private(set) lazy var symbols: SymbolTable =
+    provider.symbols(for: mapping)
+    ?? image.map { image in
+      SymbolTable(image: image, debugImage: image.hasFullSymbols ? nil : debugImage)
+    } ?? SymbolTable()
+
+  /// A function, object or label by its exact name, in the image or its debug file; not cached.
+  public func symbol(named name: String) -> ElfSymbol? {
+    guard let image else { return nil }
+    if let symbol = image.symbol(named: name) { return symbol }
+    return image.hasFullSymbols ? nil : debugImage?.symbol(named: name)
+  }
+}

@@ -1,0 +1,159 @@
+// Makes a module's symbol table: from the symbols of the file and its debug file, and from its PLT stubs.
+
+internal import CLibelf
+
+/// A symbol that may become an entry.
+struct SymbolCandidate {
+  var start: UInt64
+  /// Bytes; 0 where the file does not say.
+  var size: UInt32
+  /// Where in its name blob.
+  var name: UInt32
+  var nameLength: UInt32
+  /// Smaller is better: binding, then leading underscores.
+  var rank: UInt16
+  var blob: UInt8
+}
+
+struct SymbolTableBuilder {
+  private let image: ElfImage
+  private var blobs: [[UInt8]] = []
+  private var candidates: [SymbolCandidate] = []
+
+  init(image: ElfImage) { self.image = image }
+
+  /// Adds the functions of a symbol table; `owner` is the file it is in, whose section numbers it uses.
+  mutating func add(_ table: RawSymbols, of owner: ElfImage) {
+    guard blobs.count < 255 else { return }
+    let blob = UInt8(blobs.count)
+    let executable = owner.sections.map(\.isExecutable)
+    let code = image.segments.filter(\.isExecutable)
+    candidates.reserveCapacity(candidates.count + table.symbols.count)
+    for symbol in table.symbols where symbol.definesAddress {
+      switch symbol.kind {
+      case STT_FUNC, STT_GNU_IFUNC: break
+      case STT_NOTYPE:
+        // Labels of hand-written assembly; in data sections they mark other things.
+        let section = Int(symbol.st_shndx)
+        guard section < executable.count, executable[section] else { continue }
+      default: continue
+      }
+      let start = symbol.st_value
+      guard let size = UInt32(exactly: symbol.st_size),
+        code.contains(where: { start >= $0.virtualAddress && start < $0.end })
+      else { continue }
+      let name = table.nameRange(symbol.st_name)
+      guard !name.isEmpty, let offset = UInt32(exactly: name.lowerBound) else { continue }
+      candidates.append(
+        SymbolCandidate(
+          start: start, size: size, name: offset, nameLength: UInt32(clamping: name.count),
+          rank: SymbolTableBuilder.rank(symbol, table.names, name), blob: blob))
+    }
+    blobs.append(table.names)
+  }
+
+  /// Adds stubs by name.
+  mutating func add(stubs: [(start: UInt64, size: UInt32, name: [UInt8])]) {
+    guard blobs.count < 255 else { return }
+    var names: [UInt8] = []
+    for stub in stubs {
+      guard let offset = UInt32(exactly: names.count) else { break }
+      candidates.append(
+        SymbolCandidate(
+          start: stub.start, size: stub.size, name: offset, nameLength: UInt32(clamping: stub.name.count),
+          rank: .max, blob: UInt8(blobs.count)))
+      names += stub.name
+    }
+    blobs.append(names)
+  }
+
+  private static func rank(_ symbol: Elf64_Sym, _ names: [UInt8], _ name: Range<Int>) -> UInt16 {
+    let binding: UInt16
+    switch Int32(symbol.st_info >> 4) {
+    case STB_GLOBAL, STB_GNU_UNIQUE: binding = 0
+    case STB_WEAK: binding = 1
+    default: binding = 2
+    }
+    var underscores: UInt16 = 0
+    for index in name where names[index] == 0x5F && underscores < 15 {
+      guard index - name.lowerBound == Int(underscores) else { break }
+      underscores += 1
+    }
+    return binding << 4 | underscores
+  }
+
+  /// Sorts, drops aliases and gives symbols without a size the bytes up to the next one.
+  consuming func build() -> SymbolTable {
+    candidates.sort(by: SymbolTableBuilder.precedes)
+    var bounds = ExecutableBounds(image)
+    var entries: [SymbolTable.Entry] = []
+    entries.reserveCapacity(candidates.count)
+    var names: [UInt8] = []
+    names.reserveCapacity(candidates.count * 24)
+    var coveredTo: UInt64 = 0
+    for index in candidates.indices {
+      let candidate = candidates[index]
+      if let last = entries.last, last.start == candidate.start { continue }
+      var size = candidate.size
+      if size == 0 {
+        // A label inside of a function is not a function.
+        guard candidate.start >= coveredTo, var end = bounds.end(containing: candidate.start) else {
+          continue
+        }
+        if let next = candidates[(index + 1)...].first(where: { $0.start > candidate.start }) {
+          end = min(end, next.start)
+        }
+        size = UInt32(clamping: end - candidate.start)
+      }
+      guard let offset = UInt32(exactly: names.count) else { break }
+      let start = Int(candidate.name)
+      names += blobs[Int(candidate.blob)][start..<start + Int(candidate.nameLength)]
+      names.append(0)
+      entries.append(SymbolTable.Entry(start: candidate.start, size: size, name: offset))
+      if candidate.size > 0 { coveredTo = max(coveredTo, candidate.start &+ UInt64(size)) }
+    }
+    return SymbolTable(entries: entries, names: names)
+  }
+
+  private static func precedes(_ a: SymbolCandidate, _ b: SymbolCandidate) -> Bool {
+    if a.start != b.start { return a.start < b.start }
+    if a.size != b.size { return a.size > b.size }
+    if a.rank != b.rank { return a.rank < b.rank }
+    if a.nameLength != b.nameLength { return a.nameLength < b.nameLength }
+    return (a.blob, a.name) < (b.blob, b.name)
+  }
+}
+
+/// Where executable sections end (segments, in a file without section headers). Asked in rising order.
+private struct ExecutableBounds {
+  private let ranges: [(start: UInt64, end: UInt64)]
+  private var next = 0
+
+  init(_ image: ElfImage) {
+    let sections = image.sections.filter { $0.isExecutable && $0.size > 0 }
+    let found =
+      sections.isEmpty
+      ? image.segments.filter(\.isExecutable).map { ($0.virtualAddress, $0.end) }
+      : sections.map { ($0.virtualAddress, $0.virtualAddress + $0.size) }
+    ranges = found.sorted { $0.0 < $1.0 }
+  }
+
+  mutating func end(containing address: UInt64) -> UInt64? {
+    while next < ranges.count, ranges[next].end <= address { next += 1 }
+    guard next < ranges.count, ranges[next].start <= address else { return nil }
+    return ranges[next].end
+  }
+}
+
+extension SymbolTable {
+  /// The functions of `image`, those its debug file knows more, and its PLT stubs.
+  public init(image: ElfImage, debugImage: ElfImage? = nil) {
+    var builder = SymbolTableBuilder(image: image)
+    for table in image.symbolTables() { builder.add(table, of: image) }
+    if let debugImage {
+      for table in debugImage.symbolTables() { builder.add(table, of: debugImage) }
+    }
+    builder.add(stubs: image.stubs())
+    self = builder.build()
+  }
+}

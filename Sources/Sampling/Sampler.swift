@@ -1,0 +1,293 @@
+// The sampler: sets capture up, owns the loop and the clock, and ends with a profile.
+
+import Accounting
+import Glibc
+import NativeUnwinding
+import PerfEvents
+import ProcessImages
+import Profiles
+import PythonFrames
+
+/// One sampling run of one process.
+public final class Sampler {
+  /// The process.
+  public let target: TargetProcess
+  private let options: SamplingOptions
+  private let program: SamplingProgram
+  private let stream: RecordStream
+  private let events: ClockEvents
+  private var recorder: StackRecorder
+  private var watch: InterpreterWatch
+  private let isHeld: Bool
+  private let end: ProcessEnd
+
+  private var startClock: UInt64 = 0
+  private var startCPU: UInt64 = 0
+  private var startMainCPU: UInt64 = 0
+  private var lastCPU: UInt64 = 0
+  private var lastMainCPU: UInt64 = 0
+  private var duplicatesSeen: UInt64 = 0
+  private var lastAudit: UInt64 = 0
+  private var lastDelivery: UInt64 = 0
+  private var auditedCPU: [Int32: UInt64] = [:]
+  private var unopened: UInt64 = 0
+
+  /// True once the target is gone.
+  public private(set) var hasEnded = false
+  /// The interpreter's release, once it is known.
+  public private(set) var interpreter = ""
+  /// Why the interpreter is not known, when it is not.
+  public var interpreterProblem: SamplingError? {
+    switch watch.state {
+    case .searching(let error), .refused(let error): error
+    case .found: nil
+    }
+  }
+
+  /// Prepares sampling of a running process, or (`held`) of a child that has not executed its program yet.
+  public init(target: TargetProcess, options: SamplingOptions, held: Bool = false) throws(SamplingError) {
+    self.target = target
+    self.options = options
+    isHeld = held
+    end = ProcessEnd(of: target.processID)
+    Rights.raiseFileLimit()
+    Rights.raisePriority()
+    watch = InterpreterWatch(target: target)
+    if !held { try Self.find(watch, target) }
+    var configuration = ProgramConfiguration(
+      processID: target.ownProcessID, namespaceDevice: target.namespace.device,
+      namespaceInode: target.namespace.inode)
+    configuration.mainThreadOnly = options.mainThreadOnly
+    configuration.stackBytes = ProgramConfiguration.stackClasses(largest: options.stackBytes)
+    do {
+      program = try SamplingProgram(configuration)
+      stream = try RecordStream(
+        program: program, ringBytes: options.chosenRingBytes, target: target.processID)
+    } catch {
+      throw Rights.explain(error)
+    }
+    // Read after the side-band is on, so that no mapping is missed.
+    let mappings = (try? ProcessMaps.read(target.processID)) ?? []
+    let addressSpace = AddressSpace(mappings: mappings, provider: LiveImages(pid: target.processID))
+    guard
+      let recorder = StackRecorder(
+        target: target, addressSpace: addressSpace, method: options.unwinder, shown: options.native)
+    else { throw .kernel("libunwind cannot be set up") }
+    self.recorder = recorder
+    events = ClockEvents(
+      program: program, period: options.interval * 1000, mainThreadOnly: options.mainThreadOnly)
+    if !held { useLayout() }
+    do {
+      if options.perCPU {
+        try events.switchToPerCPU()
+      } else if held {
+        _ = try events.open(thread: target.processID, onExec: true)
+      } else {
+        try openThreads()
+      }
+    } catch {
+      throw Rights.explain(error)
+    }
+  }
+
+  /// Checks the rights before anything else is done.
+  public static func checkRights() throws(SamplingError) { try Rights.check() }
+
+  /// Looks for the interpreter of a running process. One that has just been started gets a second to show it.
+  private static func find(_ watch: InterpreterWatch, _ target: TargetProcess) throws(SamplingError) {
+    let limit = RecordStream.clock() + 1_000_000_000
+    let end = ProcessEnd(of: target.processID)
+    while !watch.look() {
+      switch watch.state {
+      case .found: return
+      case .refused(let error), .searching(let error):
+        // Nothing can be read of a process that has ended: that is no finding about it. One that is ending loses
+        // its memory first.
+        if end.hasCome || ((try? ProcessMaps.read(target.processID))?.isEmpty ?? true) {
+          throw .cannotRead(target.processID, detail: "it ended while sampling was being set up")
+        }
+        if case .refused = watch.state { throw error }
+        if !isYoung(target) || RecordStream.clock() > limit { throw target.hiddenProgram ?? error }
+        usleep(1000)
+      }
+    }
+  }
+
+  /// Whether the process was started less than two seconds ago (/proc/PID/stat, field 22, in clock ticks).
+  private static func isYoung(_ target: TargetProcess) -> Bool {
+    guard let started = try? target.facts.startTime() else { return false }
+    var now = timespec()
+    _ = unsafe clock_gettime(CLOCK_BOOTTIME, &now)
+    let ticks = UInt64(sysconf(Int32(_SC_CLK_TCK)))
+    return UInt64(now.tv_sec) * ticks < started + 2 * ticks
+  }
+
+  private func useLayout() {
+    guard let context = watch.context(), let slot = program.use(layout: context.layout.raw) else { return }
+    recorder.add(context, slot: slot)
+    interpreter = "CPython \(context.layout.version)"
+  }
+
+  /// Opens events until no thread is found that has none: threads that are created meanwhile inherit one, or are
+  /// found by the next look.
+  private func openThreads() throws(PerfEventsError) {
+    if options.mainThreadOnly {
+      if try events.open(thread: target.processID) == .vanished { hasEnded = true }
+      return
+    }
+    var known: Set<Int32> = []
+    for _ in 0..<8 {
+      let fresh = target.threads.filter { known.insert($0).inserted }
+      if fresh.isEmpty { break }
+      for thread in fresh { _ = try events.open(thread: thread) }
+    }
+    if known.isEmpty { hasEnded = true }
+  }
+
+  /// Threads that are sampled from the start.
+  public var threadCount: Int { options.mainThreadOnly ? 1 : max(target.threads.count, 1) }
+  /// Bytes of all rings.
+  public var ringBytes: Int { stream.ringBytes * stream.cpuCount }
+
+  /// Begins to sample; a held child begins with its program.
+  public func start() {
+    startClock = RecordStream.clock()
+    if !isHeld || options.perCPU { events.enable() }
+    startCPU = isHeld ? 0 : target.cpuTime ?? 0
+    startMainCPU = isHeld ? 0 : target.cpuTime(ofThread: target.processID) ?? 0
+    lastCPU = startCPU
+    lastMainCPU = startMainCPU
+  }
+
+  /// Nanoseconds since `start`.
+  public var elapsed: UInt64 { RecordStream.clock() - startClock }
+
+  /// One round: waits for data (at most 10 ms, or until `descriptor` is readable), then processes what is complete.
+  public func round(also descriptor: Int32 = -1) {
+    let isSearching = if case .searching = watch.state { true } else { false }
+    stream.wait(milliseconds: isSearching ? 1 : 10, also: descriptor)
+    // Until the interpreter is known, looking for it goes before everything else: samples wait in the rings, but
+    // without a layout they have no Python frames.
+    let isFound = watch.look()
+    if isFound { useLayout() }
+    let now = RecordStream.clock()
+    if isSearching, !isFound, now - lastDelivery < 20_000_000 { return }
+    lastDelivery = now
+    stream.deliver(to: &recorder)
+    if recorder.sawExec {
+      recorder.sawExec = false
+      program.forgetLayout()
+      watch = InterpreterWatch(target: target)
+      interpreter = ""
+    }
+    if recorder.sawLoss {
+      recorder.sawLoss = false
+      if let mappings = try? ProcessMaps.read(target.processID), !mappings.isEmpty {
+        recorder.reload(mappings)
+      }
+    }
+    keepWatch()
+    readClocks()
+    if end.hasCome { hasEnded = true }
+  }
+
+  private func readClocks() {
+    if let cpu = target.cpuTime, cpu >= lastCPU { lastCPU = cpu }
+    if let cpu = target.cpuTime(ofThread: target.processID), cpu >= lastMainCPU { lastMainCPU = cpu }
+  }
+
+  /// Closes double events, finds threads without any, and changes to per-CPU events where threads are too short.
+  private func keepWatch() {
+    guard !options.mainThreadOnly, !events.samplesPerCPU else { return }
+    let counts = program.counts
+    if counts.duplicates > duplicatesSeen {
+      duplicatesSeen = counts.duplicates
+      for own in program.duplicateThreads {
+        if let thread = target.thread(own: own) { _ = events.close(duplicateOf: thread) }
+      }
+    }
+    if recorder.forks > 0 {
+      recorder.forks = 0
+      // Every thread that lived may leave up to one period that never fired; threads that live now still can.
+      let counted = events.count.value / (options.interval * 1000)
+      let live = UInt64(target.threads.count)
+      let fired = counts.runs &- counts.filtered &+ live
+      if counted > fired + 8, (counted - fired) * 100 > counted { try? events.switchToPerCPU() }
+    }
+    let now = RecordStream.clock()
+    // Not before the samples of the previous audit's time have been seen: a thread may only be waiting in the rings.
+    if now - lastAudit > 1_000_000_000, stream.deliveredUpTo > lastAudit {
+      lastAudit = now
+      audit()
+    }
+  }
+
+  /// Opens events for threads that use CPU time without being sampled: born while their parent's event was being
+  /// opened.
+  private func audit() {
+    var current: [Int32: UInt64] = [:]
+    for thread in target.threads {
+      guard !recorder.hasSampled(thread), let cpu = target.cpuTime(ofThread: thread) else {
+        continue
+      }
+      if let before = auditedCPU[thread], cpu - before > 20 * options.interval * 1000 {
+        if (try? events.open(thread: thread)) == nil { unopened += 1 }
+      }
+      current[thread] = cpu
+    }
+    auditedCPU = current
+  }
+
+  /// Waits, at most a second, until the target ends or `descriptor` is readable.
+  public func waitForEnd(also descriptor: Int32) {
+    end.wait(also: descriptor, milliseconds: 1000)
+    if end.hasCome { hasEnded = true }
+  }
+
+  /// Ends sampling and gives the profile.
+  public func finish() -> Profile {
+    readClocks()
+    let endClock = RecordStream.clock()
+    events.disable()
+    stream.deliver(to: &recorder)
+    stream.deliver(to: &recorder, draining: true)
+    var profile = recorder.profile
+    profile.header.processID = target.processID
+    profile.header.command = target.commandLine.joined(separator: " ")
+    profile.header.interpreter = interpreter
+    profile.header.period = options.interval * 1000
+    profile.header.duration = endClock - startClock
+    fill(&profile.ledger)
+    return profile
+  }
+
+  private func fill(_ ledger: inout Ledger) {
+    let counts = program.counts
+    let lost = stream.lost
+    let counted = events.count
+    ledger.runs = counts.runs
+    ledger.filtered = counts.filtered
+    ledger.duplicates = counts.duplicates
+    ledger.emitted = counts.emitted
+    ledger.ringFull = counts.ringFull
+    ledger.ringFullAttempts = counts.ringFullAttempts
+    ledger.outputErrors = counts.outputErrors
+    ledger.nameAttemptsLost = counts.namesLost
+    ledger.kernelLostSamples = lost.samples
+    ledger.kernelLostNames = lost.names
+    ledger.kernelLostSideband = lost.sideband
+    ledger.period = options.interval * 1000
+    ledger.lateRecords = stream.lateRecords
+    ledger.unopenedThreads = unopened
+    let all = lastCPU - startCPU
+    let main = lastMainCPU - startMainCPU
+    if options.mainThreadOnly {
+      ledger.targetCPU = max(main, counted.value)
+      ledger.unsampledCPU = all > main ? all - main : 0
+    } else {
+      ledger.targetCPU = events.samplesPerCPU ? all : max(all, counted.value)
+    }
+    ledger.eventCount = events.samplesPerCPU ? ledger.targetCPU : counted.value
+    ledger.eventTimeRunning = events.samplesPerCPU ? ledger.targetCPU : counted.timeRunning
+  }
+}

@@ -1,0 +1,343 @@
+// What happens to each record: the stages from snapshot to profile, and the ledger beside them.
+
+import Accounting
+import MixedStacks
+import NativeUnwinding
+import PerfEvents
+import ProcessImages
+import Profiles
+import PythonFrames
+import Snapshots
+
+/// One interpreter of the target, as long as its program image lives.
+package struct InterpreterContext {
+  let layout: InterpreterLayout
+  let frames: PythonFrameTable
+  let memory: CodeMemory
+  let hole: Range<UInt64>
+  /// CLOCK_MONOTONIC before the look that found it: an exec older than that does not concern it.
+  let foundAt: UInt64
+
+  /// An interpreter and where its code objects may be looked up.
+  package init(
+    layout: InterpreterLayout, frames: PythonFrameTable, memory: CodeMemory, hole: Range<UInt64>,
+    foundAt: UInt64
+  ) {
+    self.layout = layout
+    self.frames = frames
+    self.memory = memory
+    self.hole = hole
+    self.foundAt = foundAt
+  }
+}
+
+/// What a recorder reads beside the records: a live process, or what was recorded of one.
+package struct RecordedProcess {
+  /// Process id in our namespace: the id of the main thread, too.
+  package var processID: Int32
+  /// What is mapped, with the files.
+  package var addressSpace: AddressSpace
+  /// The process's memory.
+  package var memory: any ByteSource
+  /// Names for kernel addresses.
+  package var kernel: LoadedKernelSymbols
+  /// Name of a thread; nil where it is gone.
+  package var threadName: (Int32) -> String?
+
+  /// A process from its parts.
+  package init(
+    processID: Int32, addressSpace: AddressSpace, memory: any ByteSource, kernel: LoadedKernelSymbols,
+    threadName: @escaping (Int32) -> String?
+  ) {
+    self.processID = processID
+    self.addressSpace = addressSpace
+    self.memory = memory
+    self.kernel = kernel
+    self.threadName = threadName
+  }
+}
+
+/// Takes records in the order of time and fills a profile. Touches nothing but its records and its `RecordedProcess`.
+package struct StackRecorder: RecordHandler {
+  /// The result.
+  package var profile = Profile()
+  /// Threads seen to be created or ended since it was last reset.
+  var forks = 0
+  /// True after an exec that ended the newest interpreter, until the sampler has begun to look for another one.
+  var sawExec = false
+  /// True after side-band records were lost: maps and tasks must be read again.
+  var sawLoss = false
+
+  private let addressSpace: AddressSpace
+  private let unwinder: NativeUnwinder
+  private let joiner: StackJoiner
+  private let names: NativeNames
+  private let shown: NativeFrames
+  private let threadName: (Int32) -> String?
+  private let processID: Int32
+
+  /// By layout slot; slot 0 is no layout.
+  private var contexts: [InterpreterContext?] = [nil]
+  private var firstValidSlot: UInt32 = 1
+  private let noFrames = PythonFrameTable(codes: CodeTable())
+
+  private var addresses = AddressStack()
+  private var chain = DecodedChain()
+  private var mixed = MixedStack()
+  private var stack: [FrameID] = []
+  private var threadIndices: [Int32: Int] = [:]
+  private var lastThread: (tid: Int32, index: Int) = (-1, 0)
+  private var pythonFrameIDs: [[FrameID?]] = [[]]
+  private var markers: [FrameID] = []
+  private var interpreterFile = StringID.empty
+  private var noPython: FrameID
+  private var notYetKnown: FrameID
+
+  /// A recorder of a live process.
+  init?(target: TargetProcess, addressSpace: AddressSpace, method: NativeUnwinder.Method, shown: NativeFrames)
+  {
+    let facts = target.facts
+    self.init(
+      RecordedProcess(
+        processID: target.processID, addressSpace: addressSpace, memory: target.memory,
+        kernel: LoadedKernelSymbols(), threadName: { try? facts.comm(ofThread: $0) }),
+      method: method, shown: shown)
+  }
+
+  /// A recorder of any process. Nil where libunwind cannot be set up.
+  package init?(_ process: RecordedProcess, method: NativeUnwinder.Method, shown: NativeFrames) {
+    addressSpace = process.addressSpace
+    guard
+      let unwinder = NativeUnwinder(addressSpace: addressSpace, memory: process.memory, method: method)
+    else { return nil }
+    self.unwinder = unwinder
+    self.shown = shown
+    threadName = process.threadName
+    processID = process.processID
+    joiner = StackJoiner { unwinder.functionStart(covering: $0) }
+    names = NativeNames(addressSpace: addressSpace, unwinder: unwinder, kernel: process.kernel)
+    var profile = Profile()
+    func marker(_ text: String) -> FrameID {
+      profile.intern(frame: Frame(kind: .marker, name: profile.intern(string: text), file: .empty, line: 0))
+    }
+    markers = Marker.allCases.map { marker($0.text) }
+    noPython = marker("[no Python frame]")
+    notYetKnown = marker("[interpreter not yet known]")
+    self.profile = profile
+  }
+
+  /// From now on samples stamped with `slot` are read by this interpreter's layout.
+  package mutating func add(_ context: InterpreterContext, slot: UInt32) {
+    while contexts.count <= Int(slot) {
+      contexts.append(nil)
+      pythonFrameIDs.append([])
+    }
+    contexts[Int(slot)] = context
+    joiner.prologueHole = context.hole
+    setInterpreterModule(context.layout.interpreter.module)
+  }
+
+  private mutating func setInterpreterModule(_ path: String) {
+    names.interpreterModule = path
+    interpreterFile = profile.intern(string: path)
+  }
+
+  /// Reads the target's mappings anew: they may have changed unseen.
+  mutating func reload(_ mappings: [Mapping]) {
+    addressSpace.replaceAll(mappings)
+    mappingsChanged()
+  }
+
+  private func mappingsChanged() {
+    unwinder.mappingsChanged()
+    joiner.mappingsChanged()
+    names.mappingsChanged()
+  }
+
+  // MARK: Records
+
+  package mutating func handleMalformedSample() {
+    profile.ledger.recordsRead += 1
+    profile.ledger[dropped: .malformedRecord] += 1
+  }
+
+  package mutating func handle(names record: borrowing PerfEvents.NamesRecord) {
+    // The second header word but one: the slot of the layout.
+    let slot = record.names.word32(at: 8)
+    guard slot >= firstValidSlot, slot < contexts.count, let context = contexts[Int(slot)] else { return }
+    _ = try? context.frames.codes.add(names: record.names)
+  }
+
+  package mutating func handle(sideband: SidebandRecord, stamp: RecordStamp) {
+    switch sideband {
+    case .mapping(let record):
+      addressSpace.apply(Mapping(record))
+      mappingsChanged()
+    case .command(let name, let exec):
+      if let index = threadIndices[stamp.tid] { profile.threads[index].name = name }
+      if exec { executed(at: stamp.time) }
+    case .fork: forks += 1
+    case .exit: break
+    case .lost: sawLoss = true
+    }
+  }
+
+  /// A new program image: what was mapped is gone, and so are the interpreters that were found before.
+  private mutating func executed(at time: UInt64) {
+    addressSpace.replaceAll([])
+    mappingsChanged()
+    while firstValidSlot < contexts.count, contexts[Int(firstValidSlot)].map({ $0.foundAt < time }) ?? true {
+      firstValidSlot += 1
+    }
+    guard firstValidSlot == contexts.count else { return }
+    sawExec = true
+    setInterpreterModule("")
+    joiner.prologueHole = 0..<0
+  }
+
+  package mutating func handle(sample: borrowing SampleRecord) {
+    profile.ledger.recordsRead += 1
+    guard sample.hasRegisters else {
+      profile.ledger[dropped: .noUserRegisters] += 1
+      return
+    }
+    let slot = sample.chain.word32(at: 8)
+    let context = slot < contexts.count ? contexts[Int(slot)] : nil
+    do {
+      try chain.decode(sample.chain, codeAdaptive: context?.layout.codeAdaptive ?? 0)
+    } catch {
+      profile.ledger[dropped: .malformedRecord] += 1
+      return
+    }
+    unwinder.unwind(sample.snapshot, into: &addresses)
+    let isStale = slot != 0 && slot < firstValidSlot
+    if isStale || (slot != 0 && context == nil) { chain.forget(.staleLayout) }
+    joiner.join(addresses, chain, context?.frames ?? noFrames, memory: context?.memory, into: &mixed)
+    // PYTHON_CHAIN_STACK_REDUCED
+    if mixed.damage == .nativeStackTruncated, chain.header.flags & 4 != 0 {
+      count(damage: .nativeStackReduced)
+    } else {
+      count(damage: mixed.damage)
+    }
+    profile.ledger.count(mixed.remarks)
+    compose(sample, slot: Int(slot))
+    let index = thread(of: sample.stamp)
+    let frames = stack
+    profile.record(stack: frames.span, thread: index)
+  }
+
+  private mutating func count(damage: DamageCause?) {
+    if let damage { profile.ledger[damaged: damage] += 1 } else { profile.ledger.whole += 1 }
+  }
+
+  /// Whether a thread has been sampled.
+  func hasSampled(_ thread: Int32) -> Bool { threadIndices[thread] != nil }
+
+  private mutating func thread(of stamp: RecordStamp) -> Int {
+    if stamp.tid == lastThread.tid { return lastThread.index }
+    let index = knownThread(stamp)
+    lastThread = (stamp.tid, index)
+    return index
+  }
+
+  private mutating func knownThread(_ stamp: RecordStamp) -> Int {
+    if let index = threadIndices[stamp.tid] { return index }
+    let name = threadName(stamp.tid) ?? ""
+    profile.threads.append(ProfiledThread(tid: stamp.tid, name: name))
+    threadIndices[stamp.tid] = profile.threads.count - 1
+    return profile.threads.count - 1
+  }
+
+  // MARK: What is shown
+
+  /// Fills `stack` with what the reader is to see of the merged stack, leaf first.
+  private mutating func compose(_ sample: borrowing SampleRecord, slot: Int) {
+    stack.removeAll(keepingCapacity: true)
+    var hasCode = false
+    if shown != .none {
+      for at in stride(from: 0, to: sample.kernelChain.byteCount, by: 8) {
+        let address = sample.kernelChain.word(at: at)
+        // PERF_CONTEXT_MAX: markers between the parts of the chain, no addresses.
+        if address >= UInt64(bitPattern: -4095) { continue }
+        stack.append(names.kernelFrame(address, &profile))
+        hasCode = true
+      }
+    }
+    let startUpFrom = startUpPosition(sample.stamp)
+    for frame in mixed.frames {
+      switch frame {
+      case .python(let id):
+        stack.append(python(id, slot))
+        hasCode = true
+      case .marker(let marker):
+        stack.append(markers[Int(marker.rawValue)])
+      case .evaluationLoop(let index):
+        guard shown == .all else { continue }
+        stack.append(names.name(addresses.frames[index], &profile).frame)
+        hasCode = true
+      case .native(let index):
+        guard shown != .none else { continue }
+        let name = names.name(addresses.frames[index], &profile)
+        if shown == .extensions {
+          if index >= startUpFrom { continue }
+          if name.role == .callPlumbing && mixed.outermostLoop != nil { continue }
+        }
+        stack.append(name.frame)
+        hasCode = true
+      }
+    }
+    if !hasCode {
+      if stack.isEmpty { stack.append(mixed.damage == .interpreterNotYetKnown ? notYetKnown : noPython) }
+      if shown != .none || mixed.damage != nil { profile.ledger.empty += 1 }
+    }
+  }
+
+  /// Position of the first native frame that only leads from the process's entry to the first Python frame; the
+  /// frame count where there is none. A program that embeds the interpreter keeps its own frames.
+  private mutating func startUpPosition(_ stamp: RecordStamp) -> Int {
+    guard shown == .extensions, stamp.tid == processID, let loop = mixed.outermostLoop else { return Int.max }
+    var first = addresses.frames.count
+    for index in (loop + 1)..<max(loop + 1, addresses.frames.count) {
+      let name = names.name(addresses.frames[index], &profile)
+      if name.role == .startUp || name.role == .callPlumbing {
+        first = min(first, index)
+      } else if profile[name.frame].file == interpreterFile {
+        // A stripped interpreter's own functions have no names.
+        first = min(first, index)
+      } else {
+        first = addresses.frames.count
+      }
+    }
+    return first
+  }
+
+  private mutating func python(_ id: PythonFrameID, _ slot: Int) -> FrameID {
+    let index = Int(id.value)
+    if index < pythonFrameIDs[slot].count, let known = pythonFrameIDs[slot][index] { return known }
+    guard let context = contexts[slot] else { return noPython }
+    let frame = context.frames[id]
+    let result = profile.intern(
+      frame: Frame(
+        kind: .python, name: profile.intern(string: frame.functionName),
+        file: profile.intern(string: frame.file),
+        line: frame.line))
+    // A frame that has no name yet may get one: its names may come with a later record.
+    if context.frames.remark(id) == nil {
+      while pythonFrameIDs[slot].count <= index { pythonFrameIDs[slot].append(nil) }
+      pythonFrameIDs[slot][index] = result
+    }
+    return result
+  }
+}
+
+extension Mapping {
+  /// The mapping that an MMAP2 record tells of.
+  package init(_ record: MappingRecord) {
+    self.init(
+      start: record.start, end: record.start &+ record.length, fileOffset: record.fileOffset,
+      isReadable: true,
+      isWritable: record.protection & 2 != 0, isExecutable: record.protection & 4 != 0,
+      deviceMajor: record.deviceMajor, deviceMinor: record.deviceMinor, inode: record.inode, path: record.path
+    )
+  }
+}
