@@ -68,5 +68,49 @@ let package = Package(
         "Sampling", "Collectors",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
       ], swiftSettings: strict),
+
+    // Golden captures: replaying, recording and timing them.
+    .target(
+      name: "CaptureReplay",
+      dependencies: [
+        "Sampling", "Profiles", "PerfEvents", "PythonChain", "NativeUnwinding", "PythonFrames",
+        "ProcessImages",
+        "Snapshots",
+      ], path: "Tests/CaptureReplay", swiftSettings: borrowing),
+    .executableTarget(
+      name: "RecordCapture",
+      dependencies: [
+        "CaptureReplay", "Sampling", "PerfEvents", "NativeUnwinding", "PythonFrames", "ProcessImages",
+        "Snapshots",
+      ], path: "Tests/RecordCapture", exclude: ["record.sh"], swiftSettings: borrowing),
+    .executableTarget(
+      name: "Benchmarks",
+      dependencies: [
+        "CaptureReplay", "Sampling", "PerfEvents", "MixedStacks", "NativeUnwinding", "PythonFrames",
+        "ProcessImages",
+        "Snapshots",
+      ], path: "Tests/Benchmarks", swiftSettings: borrowing),
+
+    .testTarget(name: "AccountingTests", dependencies: ["Accounting"], swiftSettings: strict),
+    .testTarget(name: "ProfilesTests", dependencies: ["Profiles"], swiftSettings: strict),
+    .testTarget(name: "CollectorsTests", dependencies: ["Collectors"], swiftSettings: strict),
+    .testTarget(name: "ProcessImagesTests", dependencies: ["ProcessImages"], swiftSettings: strict),
+    .testTarget(name: "PythonFramesTests", dependencies: ["PythonFrames"], swiftSettings: strict),
+    // Real processes under the real kernel; they run the built command line.
+    .testTarget(name: "LiveTests", dependencies: ["caduceus"], swiftSettings: strict),
+    .testTarget(name: "PerfEventsTests", dependencies: ["PerfEvents"], swiftSettings: borrowing),
+    .testTarget(
+      name: "NativeUnwindingTests", dependencies: ["NativeUnwinding", "CaptureReplay"],
+      swiftSettings: borrowing),
+    .testTarget(
+      name: "MixedStacksTests", dependencies: ["MixedStacks", "CaptureReplay"], swiftSettings: borrowing),
+    .testTarget(
+      name: "SamplingTests", dependencies: ["Sampling", "CaptureReplay"], swiftSettings: borrowing),
+    // The eBPF program, compiled for the host.
+    .target(name: "HostPythonChain", path: "Tests/HostPythonChain", cSettings: [.headerSearchPath(".")]),
+    .testTarget(
+      name: "PythonChainTests",
+      dependencies: ["HostPythonChain", "PythonFrames", "PythonChain", "ProcessImages", "Accounting"],
+      swiftSettings: strict),
   ]
 )

@@ -1,0 +1,166 @@
+// The closing words of a run say what its ledger says.
+
+import Accounting
+import Profiles
+import Testing
+
+@testable import Collectors
+
+@Suite("Closing words")
+struct SamplingSummaryTests {
+  /// 10 s of CPU time at 1 kHz in two threads; every sum adds up.
+  private static var ledger: Ledger {
+    var ledger = Ledger()
+    ledger.period = 1_000_000
+    ledger.targetCPU = 10_000_000_000
+    ledger.eventCount = 10_014_000_000
+    ledger.eventTimeRunning = 10_014_000_000
+    ledger.runs = 10_012
+    ledger.filtered = 12
+    ledger.duplicates = 12
+    ledger.emitted = 9_990
+    ledger.ringFull = 10
+    ledger.ringFullAttempts = 20
+    ledger.kernelLostSamples = 20
+    ledger.recordsRead = 9_990
+    ledger[dropped: .malformedRecord] = 5
+    ledger[damaged: .nativeStackTruncated] = 60
+    ledger[damaged: .joinMismatch] = 25
+    ledger[damaged: .pythonReadFault] = 10
+    ledger[damaged: .staleLayout] = 5
+    ledger.whole = 9_885
+    ledger.empty = 5
+    return ledger
+  }
+
+  private func summary(_ ledger: Ledger, seconds: UInt64 = 20, threads: Int = 2) -> SamplingSummary {
+    SamplingSummary(ledger: ledger, duration: seconds * 1_000_000_000, threads: threads)
+  }
+
+  @Test("Captured samples, rate, errors and what is missing of the expected")
+  func fourLines() {
+    #expect(Self.ledger.discrepancies.isEmpty)
+    #expect(
+      summary(Self.ledger).text == """
+        Captured 9985 samples in 20.00 seconds
+        Sample rate: 499.25 samples/sec
+        Error rate: 0.20%
+        Warning: missed 15 samples from the expected total of 10000 (0.15%)
+
+        """)
+  }
+
+  @Test("The last period of each thread is not missing", arguments: [(14, true), (15, false), (16, false)])
+  func unfinishedPeriods(threads: Int, warns: Bool) {
+    #expect(summary(Self.ledger, threads: threads).text.contains("Warning") == warns)
+  }
+
+  @Test("Without samples nothing is divided by nothing")
+  func nothing() {
+    let empty = SamplingSummary(Profile())
+    #expect(
+      empty.text == """
+        Captured 0 samples in 0.00 seconds
+        Sample rate: 0.00 samples/sec
+        Error rate: 0.00%
+
+        """)
+    #expect(empty.ledgerText.split(separator: "\n").count == 3)
+    #expect(empty.fullLedgerText.contains("nothing was counted"))
+  }
+
+  @Test("When everything was lost the error rate is 100 percent")
+  func allLost() {
+    var ledger = Ledger()
+    ledger.ringFull = 3
+    #expect(summary(ledger).text.contains("Captured 0 samples in 20.00 seconds\n"))
+    #expect(summary(ledger).text.contains("Error rate: 100.00%\n"))
+  }
+
+  @Test("Three lines tell what was kept, what was lost and what is estimated")
+  func threeLines() {
+    #expect(
+      summary(Self.ledger).ledgerText == """
+        Kept: 9,985 samples, 9,885 whole (99.00%), 100 with a part missing (1.00%): \
+        copy of the native stack too short 60; Python and native frames could not be joined 25; \
+        other causes 15
+        Lost: 15 samples (0.15%): no room in the ring 10; a malformed record 5
+        Estimates: 10,000 samples expected from 10.00 s of CPU time at one per 1000 μs; \
+        2 periods unfinished in 2 threads; 0 throttled
+
+        """)
+  }
+
+  @Test("A clean run is said to be clean; small shares are not rounded away")
+  func cleanRun() {
+    var ledger = Ledger()
+    ledger.period = 1_000_000
+    ledger.whole = 1
+    #expect(summary(ledger).ledgerText.hasPrefix("Kept: 1 sample, 1 whole (100.00%)\nLost: no sample\n"))
+    ledger.whole = 999_999
+    ledger[damaged: .joinMismatch] = 1
+    #expect(
+      summary(ledger).ledgerText.contains("999,999 whole (over 99.99%), 1 with a part missing (under 0.01%)"))
+  }
+
+  @Test("Losses that are no samples are told beside them")
+  func otherLosses() {
+    var ledger = Self.ledger
+    ledger.kernelLostSideband = 1
+    ledger.unopenedThreads = 2
+    ledger.lateRecords = 3
+    #expect(
+      summary(ledger).ledgerText.contains(
+        "a malformed record 5. Also 1 notice of mappings, forks or exits, "
+          + "2 threads that could not be opened, 3 records out of order\n"))
+  }
+
+  @Test("The full form has a line for each count that is not zero, and only for these")
+  func fullForm() {
+    let text = summary(Self.ledger).fullLedgerText
+    let lines = text.split(separator: "\n").map { $0.drop { $0 == " " } }
+    #expect(lines.contains("10,012  runs of the sampling program"))
+    #expect(lines.contains("60  copy of the native stack too short"))
+    #expect(lines.contains("10.00 s  of CPU time of the sampled threads"))
+    #expect(lines.contains("2  periods that ended in no interrupt"))
+    #expect(lines.last == "All sums add up.")
+    #expect(!text.contains("throttled"))
+    #expect(!text.contains("remark"))
+  }
+
+  @Test("Every cause and every count of the ledger moves a line of the full form of its own")
+  func everyLine() {
+    let none = summary(Ledger()).fullLedgerText
+    var seen: Set<String> = [none]
+    func expectOwnLine(_ change: (inout Ledger) -> Void) {
+      var ledger = Ledger()
+      change(&ledger)
+      let text = summary(ledger).fullLedgerText
+      #expect(seen.insert(text).inserted, "\(text)")
+      #expect(text.contains("7,654,321") || text.contains("0.01 s"))
+    }
+    for cause in DropCause.allCases { expectOwnLine { $0[dropped: cause] = 7_654_321 } }
+    for cause in DamageCause.allCases { expectOwnLine { $0[damaged: cause] = 7_654_321 } }
+    for remark in Remark.allCases { expectOwnLine { $0[remark] = 7_654_321 } }
+    let counts: [WritableKeyPath<Ledger, UInt64>] = [
+      \.runs, \.filtered, \.duplicates, \.emitted, \.ringFull, \.ringFullAttempts, \.outputErrors,
+      \.kernelLostSamples, \.kernelLostSideband, \.kernelLostNames, \.nameAttemptsLost, \.eventCount,
+      \.eventTimeRunning, \.targetCPU, \.unsampledCPU, \.recordsRead, \.whole, \.empty, \.lateRecords,
+      \.unopenedThreads,
+    ]
+    for count in counts { expectOwnLine { $0[keyPath: count] = 7_654_321 } }
+  }
+
+  @Test("A sum that does not add up is told in both forms, with both sides")
+  func discrepancy() {
+    var ledger = Self.ledger
+    ledger.recordsRead -= 1
+    ledger.whole -= 1
+    #expect(ledger.discrepancies.count == 1)
+    let lines = summary(ledger).ledgerText.split(separator: "\n")
+    #expect(lines.last == "ACCOUNTING ERROR: 1 sum of the ledger does not add up; --ledger shows which")
+    let full = summary(ledger).fullLedgerText
+    #expect(full.contains("ACCOUNTING ERROR: the ledger contradicts itself."))
+    #expect(full.hasSuffix("  emitted = records read: 9,990 is not 9,989 (off by +1)\n"))
+  }
+}

@@ -1,0 +1,53 @@
+// The built command line, started as a user would.
+
+import Foundation
+
+/// The command line under test.
+enum Caduceus {
+  /// Path of the binary: CADUCEUS (or CADUCEUS_BINARY, as make sets it), or what was built beside the tests.
+  static let path: String = {
+    let files = FileManager.default
+    let environment = ProcessInfo.processInfo.environment
+    if let path = environment["CADUCEUS"] ?? environment["CADUCEUS_BINARY"] { return path }
+    let root = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+      .deletingLastPathComponent().deletingLastPathComponent().path
+    var folders = CommandLine.arguments.filter { $0.contains(".xctest") }.map { path in
+      String(path[..<(path.range(of: "/", options: .backwards)?.lowerBound ?? path.startIndex)])
+    }
+    if let own = try? files.destinationOfSymbolicLink(atPath: "/proc/self/exe") {
+      folders.append((own as NSString).deletingLastPathComponent)
+    }
+    folders += ["debug", "release"].map { "\(root)/.build/\($0)" }
+    return folders.map { $0 + "/caduceus" }.first(where: files.isExecutableFile)
+      ?? "\(root)/.build/debug/caduceus"
+  }()
+
+  /// Starts it.
+  static func start(
+    _ arguments: [String], environment: [String: String] = [:], folder: String? = nil, input: Data? = nil
+  ) throws -> Child {
+    try Child(
+      [path] + arguments, environment: Child.environment.merging(environment) { $1 },
+      folder: folder ?? Folder.base,
+      input: input)
+  }
+
+  /// Runs it to its end.
+  static func run(
+    _ arguments: [String], environment: [String: String] = [:], folder: String? = nil, input: Data = Data(),
+    within seconds: Double = 120
+  ) throws -> Finished {
+    try start(arguments, environment: environment, folder: folder, input: input).finish(within: seconds)
+  }
+
+  /// Attaches to a program at its gate, opens the gate as soon as sampling has begun, and waits for the program's
+  /// and for its own end.
+  static func attach(_ program: Program, _ options: [String] = [], within seconds: Double = 120) throws
+    -> Finished
+  {
+    let child = try start(["attach"] + options + ["\(program.pid)"])
+    try child.errorLines(1)
+    program.go()
+    return try child.finish(within: seconds)
+  }
+}

@@ -1,0 +1,176 @@
+// What caduceus wrote, read back.
+
+import Foundation
+
+/// A file of collapsed stacks.
+struct CollapsedFile {
+  /// One frame's text.
+  enum Frame: Hashable {
+    case python(file: String, function: String, line: Int)
+    case native(symbol: String, module: String)
+    case marker(String)
+
+    init(_ text: Substring) {
+      if text.hasPrefix("["), text.hasSuffix("]") {
+        self = .marker(String(text))
+      } else if text.hasSuffix(")"), let open = text.range(of: " (", options: .backwards) {
+        let module = text[open.upperBound...].dropLast()
+        self = .native(symbol: String(text[..<open.lowerBound]), module: String(module))
+      } else {
+        let parts = text.split(separator: ":", omittingEmptySubsequences: false)
+        guard parts.count >= 3, let line = parts.last.flatMap({ Int($0) }) else {
+          self = .marker(String(text))
+          return
+        }
+        // A file's name rarely has a colon, a function's never.
+        let function = parts[parts.count - 2]
+        self = .python(file: parts.dropLast(2).joined(separator: ":"), function: String(function), line: line)
+      }
+    }
+
+    /// The function's or the symbol's name, or the marker's text.
+    var name: String {
+      switch self {
+      case .python(_, let function, _): function
+      case .native(let symbol, _): symbol
+      case .marker(let text): text
+      }
+    }
+
+    var isPython: Bool { if case .python = self { true } else { false } }
+    var isNative: Bool { if case .native = self { true } else { false } }
+    var isMarker: Bool { if case .marker = self { true } else { false } }
+  }
+
+  struct Line {
+    /// Root first.
+    let frames: [Frame]
+    let count: Int
+
+    var names: [String] { frames.map(\.name) }
+  }
+
+  let lines: [Line]
+
+  init(path: String) throws { try self.init(String(contentsOfFile: path, encoding: .utf8)) }
+
+  /// Every line must have the format's form.
+  init(_ text: String) throws {
+    if !text.isEmpty && !text.hasSuffix("\n") { throw LiveError("the last collapsed line is not finished") }
+    lines = try text.split(separator: "\n").map { line in
+      guard let space = line.lastIndex(of: " "), let count = Int(line[line.index(after: space)...]), count > 0
+      else {
+        throw LiveError("not a collapsed stack: \(line)")
+      }
+      let texts = line[..<space].split(separator: ";", omittingEmptySubsequences: false)
+      return Line(frames: texts.map(Frame.init), count: count)
+    }
+  }
+
+  /// Samples in the file.
+  var total: Int { lines.reduce(0) { $0 + $1.count } }
+
+  /// Samples whose stack fulfils a condition.
+  func count(where condition: (Line) -> Bool) -> Int {
+    lines.reduce(0) { $0 + (condition($1) ? $1.count : 0) }
+  }
+
+  /// Samples with a frame of this name.
+  func count(with name: String) -> Int { count { $0.names.contains(name) } }
+}
+
+/// The text of `--ledger` in standard error.
+struct LedgerReport {
+  private var values: [String: Double] = [:]
+  /// What the ledger says about itself.
+  let addsUp: Bool
+  let text: String
+
+  init(_ errorText: String) throws {
+    guard let start = errorText.range(of: "Ledger:\n") else { throw LiveError("no ledger in:\n\(errorText)") }
+    text = String(errorText[start.lowerBound...])
+    addsUp = text.contains("  All sums add up.\n") && !text.contains("ACCOUNTING ERROR")
+    for line in text.split(separator: "\n") where line.hasPrefix("    ") {
+      let words = line.drop { $0 == " " }
+      guard let gap = words.range(of: "  ") else { continue }
+      let number = words[..<gap.lowerBound].filter { $0 != "," && $0 != "s" && $0 != " " }
+      if let value = Double(number) {
+        values[words[gap.upperBound...].trimmingCharacters(in: .whitespaces)] = value
+      }
+    }
+  }
+
+  /// The value of the line with these words; lines that are zero are not printed.
+  subscript(words: String) -> Double { values[words] ?? 0 }
+
+  /// The same as a count.
+  func count(_ words: String) -> Int { Int(self[words]) }
+
+  var runs: Int { count("runs of the sampling program") }
+  var targetRuns: Int { count("interrupts of the target") }
+  var emitted: Int { count("records written") }
+  var ringFull: Int { count("samples lost: no room in the ring") }
+  var recordsRead: Int { count("sample records read") }
+  var kept: Int { count("samples kept") }
+  var whole: Int { count("of these whole") }
+  var damaged: Int { count("of these with a part missing") }
+  var empty: Int { count("of these without any frame") }
+  var dropped: Int { count("samples dropped") }
+  var notYetKnown: Int { count("interpreter not yet known") }
+  var nameless: Int { count("with a Python frame whose name was gone") }
+  /// Periods that the kernel counted and ended with no interrupt: a timer that comes late (the host of a virtual
+  /// machine ran something else) makes one interrupt of several periods. What is missing beyond them is ours.
+  var unfired: Double { max(0, self["periods that ended in no interrupt"]) }
+  /// Seconds of CPU time of the sampled threads.
+  var targetCPU: Double { self["of CPU time of the sampled threads"] }
+}
+
+/// The lines of the summary in standard error.
+struct Summary {
+  let samples: Int
+  let seconds: Double
+  let errorRate: Double
+
+  init(_ errorText: String) throws {
+    func number(after prefix: String, _ text: Substring) -> Double? {
+      text.hasPrefix(prefix) ? Double(text.dropFirst(prefix.count).prefix { $0.isNumber || $0 == "." }) : nil
+    }
+    let lines = errorText.split(separator: "\n")
+    guard let captured = lines.first(where: { $0.hasPrefix("Captured ") }),
+      let rate = lines.lazy.compactMap({ number(after: "Error rate: ", $0) }).first,
+      let count = number(after: "Captured ", captured), let place = captured.range(of: " samples in "),
+      let time = number(after: "", captured[place.upperBound...])
+    else { throw LiveError("no summary in:\n\(errorText)") }
+    samples = Int(count)
+    seconds = time
+    errorRate = rate
+  }
+}
+
+/// Bounds that a correct program crosses about once in 100,000 runs.
+enum Bounds {
+  /// Most samples there may be per period of a thread's own clock. That clock leaves out the time of the interrupts
+  /// themselves (CONFIG_IRQ_TIME_ACCOUNTING) and of other guests; the kernel's cpu-clock, which paces the samples,
+  /// does not: 10 to 60 microseconds of each millisecond on a virtual machine. A thread that is sampled twice has
+  /// twice as many.
+  static let mostPerPeriod = 1.08
+
+  private static let deviations = 4.5
+
+  /// How often something with probability `share` may happen among `count` samples.
+  static func hits(_ share: Double, of count: Int) -> ClosedRange<Double> {
+    let mean = share * Double(count)
+    let width = deviations * (mean * (1 - share)).squareRoot() + 1
+    return max(0, mean - width)...min(Double(count), mean + width)
+  }
+
+  /// True unless `hits` of `count` shows that the share is above `share`.
+  static func isAtMost(_ share: Double, _ hits: Int, of count: Int) -> Bool {
+    Double(hits) <= self.hits(share, of: count).upperBound
+  }
+
+  /// True unless `hits` of `count` shows that the share is below `share`.
+  static func isAtLeast(_ share: Double, _ hits: Int, of count: Int) -> Bool {
+    Double(hits) >= self.hits(share, of: count).lowerBound
+  }
+}

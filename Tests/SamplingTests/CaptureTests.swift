@@ -1,0 +1,110 @@
+// What is shown of recorded samples, for each choice of native frames.
+
+import CaptureReplay
+import PerfEvents
+import Profiles
+import Testing
+
+@testable import Sampling
+
+@Suite struct CaptureTests {
+  private struct Shown {
+    let kind: FrameKind
+    let name: String
+    let file: String
+  }
+
+  private func stacks(_ name: String, _ shown: NativeFrames) throws -> [[Shown]] {
+    let profile = try #require(try Capture(named: name).profile(shown: shown))
+    return profile.samples.map { sample in
+      profile.frames(of: sample.stack).map {
+        Shown(
+          kind: profile[$0].kind, name: profile[profile[$0].name], file: profile[profile[$0].file])
+      }
+    }
+  }
+
+  @Test(arguments: Capture.all) func noneShowsPythonOnly(_ name: String) throws {
+    for stack in try stacks(name, .none) {
+      #expect(stack.allSatisfy { $0.kind == .python })
+      #expect(stack.last?.name == "<module>")
+    }
+  }
+
+  @Test(arguments: Capture.all) func allShowsTheWayFromTheEntryPoint(_ name: String) throws {
+    for stack in try stacks(name, .all) {
+      #expect(stack.last?.name == "_start")
+      #expect(stack.contains { $0.name.hasPrefix("_PyEval_EvalFrameDefault") })
+      // The interpreter's own program jumps from its main to the library; a host calls.
+      let isHost = name.hasPrefix("embed")
+      #expect(!isHost || stack.contains { $0.name == "main" && $0.kind == .native })
+      #expect(stack.contains { $0.name == "Py_RunMain" })
+    }
+  }
+
+  @Test(arguments: Capture.all.filter { !$0.hasPrefix("embed") })
+  func extensionsShowNeitherStartUpNorPlumbing(_ name: String) throws {
+    for stack in try stacks(name, .extensions) {
+      #expect(stack.last?.name == "<module>" && stack.last?.kind == .python)
+      #expect(!stack.contains { $0.name.hasPrefix("_PyEval_") || $0.name.hasPrefix("PyObject_Vectorcall") })
+    }
+  }
+
+  /// The host program's own frames stay, the interpreter's way to its first Python frame is hidden.
+  @Test(arguments: Capture.all.filter { $0.hasPrefix("embed") }) func aHostKeepsItsFrames(_ name: String)
+    throws
+  {
+    for stack in try stacks(name, .extensions) {
+      let root = stack.reversed().map(\.name)
+      let host = try #require(root.firstIndex(of: "host_event_loop"))
+      #expect(root[host + 1] == "host_run_script")
+      #expect(!root.contains("pymain_run_python"))
+      #expect(root.contains("<module>"))
+    }
+  }
+
+  @Test(arguments: Capture.all) func kernelFramesComeFirst(_ name: String) throws {
+    for shown in [NativeFrames.all, .extensions] {
+      for stack in try stacks(name, shown) {
+        let user = stack.drop { $0.kind == .kernel }
+        #expect(!user.contains { $0.kind == .kernel })
+        #expect(!stack.contains { $0.kind == .kernel && $0.name.hasPrefix("kernel+0x") })
+      }
+    }
+  }
+
+  @Test(arguments: Capture.all) func aReplayIsTheSameEveryTime(_ name: String) throws {
+    let capture = try Capture(named: name)
+    let (one, two) = (try #require(capture.profile()), try #require(capture.profile()))
+    #expect(one.samples.map(\.count) == two.samples.map(\.count))
+    #expect(one.frames == two.frames)
+    #expect(one.ledger.recordsRead == one.ledger.kept)
+  }
+
+  /// Counts what is handed on.
+  private struct Count: RecordHandler {
+    var records = 0
+    mutating func handle(sample: borrowing SampleRecord) { records += 1 }
+    mutating func handle(names: borrowing NamesRecord) { records += 1 }
+    mutating func handle(sideband: SidebandRecord, stamp: RecordStamp) { records += 1 }
+    mutating func handleMalformedSample() {}
+  }
+
+  /// What else ran on the machine that recorded it is nobody's business.
+  @Test(arguments: Capture.all) func aCaptureIsAboutItsProcessOnly(_ name: String) throws {
+    let capture = try Capture(named: name)
+    var count = Count()
+    capture.replay(to: &count)
+    #expect(count.records == capture.records.count)
+  }
+
+  @Test(arguments: Capture.all) func aCaptureSurvivesItsFile(_ name: String) throws {
+    let capture = try Capture(named: name)
+    let bytes = capture.serialized()
+    let again = try Capture(serialized: bytes)
+    #expect(again.records == capture.records && again.serialized() == bytes)
+    for count in stride(from: 0, to: bytes.count, by: bytes.count / 50) {
+      #expect((try? Capture(serialized: Array(bytes[..<count]))) == nil)
+    }
+  }
+}
