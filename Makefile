@@ -1,0 +1,201 @@
+# caduceus: what `make help` says. Everything made is under .build; what is up to date is not made again.
+
+.ONESHELL:
+.NOTPARALLEL:
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := build
+SHELL := /bin/sh
+.SHELLFLAGS := -euc
+.PHONY: help deps build demo test bench lint install clean
+
+SWIFT ?= swift
+PREFIX ?= /usr/local
+DESTDIR ?=
+# More arguments for `swift test`, as in: make test TESTFLAGS='--filter CollectorsTests'; quote what the shell would read
+TESTFLAGS ?=
+
+# Debian's names of what building needs, what compiles test programs, and what fetches the one Swift package.
+PACKAGES := libunwind-dev libelf-dev libbpf-dev pkg-config linux-libc-dev \
+  gcc g++ python3 python3-dev python3-venv git ca-certificates
+
+PROGRAMS := Tests/Programs
+BINARY := .build/release/caduceus
+STAMPS := .build/stamps
+READERS := .build/readers
+SOURCES := Package.swift $(shell find Kernel Sources)
+
+help:
+	@cat <<'END'
+	make            build caduceus ($(BINARY)); installs missing Debian packages first
+	make demo       build, then profile a small program with a C extension and show the result
+	make test       build, then run every test; the last line is "N passed, N failed"
+	make install    copy the program to PREFIX/bin (PREFIX=$(PREFIX)); DESTDIR is honoured
+	make deps       say which Debian packages are missing, and install only those
+	make bench      print nanoseconds per sample, stage by stage, from recorded samples
+	make lint       check the layout of the Swift sources
+	make clean      remove everything that was made
+	END
+
+# What is missing is looked up each time, in milliseconds; the network is used only when something is missing.
+deps:
+	@if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
+	  missing=
+	  for command in pkg-config gcc g++ git python3; do
+	    command -v $$command >/dev/null || missing="$$missing $$command"
+	  done
+	  for library in libunwind-generic libelf libbpf; do
+	    pkg-config --exists $$library 2>/dev/null || missing="$$missing $$library"
+	  done
+	  if [ -z "$$missing" ]; then exit 0; fi
+	  echo "This is not Debian: please install what is missing here:$$missing" >&2
+	  echo "On Debian it would be: apt-get install $(PACKAGES)" >&2
+	  exit 1
+	fi
+	missing=
+	for package in $(PACKAGES); do
+	  state=$$(dpkg-query -W -f '$${db:Status-Status}' $$package 2>/dev/null || true)
+	  [ "$$state" = installed ] || missing="$$missing $$package"
+	done
+	if [ -z "$$missing" ]; then
+	  if [ "$(MAKELEVEL)" = 0 ]; then echo "All Debian packages are there: $(PACKAGES)"; fi
+	  exit 0
+	fi
+	echo "Missing Debian packages:$$missing"
+	root=
+	if [ "$$(id -u)" != 0 ]; then
+	  if ! command -v sudo >/dev/null; then
+	    echo "Installing them needs root. As root: apt-get install$$missing" >&2
+	    exit 1
+	  fi
+	  echo "Installing them needs root, so sudo may ask for your password."
+	  root=sudo
+	fi
+	$$root apt-get update -q
+	$$root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$missing
+
+$(STAMPS)/deps: Makefile
+	@mkdir -p $(STAMPS)
+	$(MAKE) --no-print-directory deps
+	touch $@
+
+# Refuses early, with what to do, where SwiftPM would only complain about its tools version.
+define require_swift
+if ! command -v $(SWIFT) >/dev/null; then
+  echo "There is no '$(SWIFT)' in the search path. caduceus is built with Swift 6.3: https://www.swift.org/install/linux/" >&2
+  if [ "$$(id -u)" = 0 ]; then echo "(Under sudo the search path is another one; make asks for root itself where it must.)" >&2; fi
+  exit 1
+fi
+version=$$($(SWIFT) --version 2>&1) || { echo "'$(SWIFT) --version' fails: $$version" >&2; exit 1; }
+number=$$(echo "$$version" | sed -n 's/.*Swift version \([0-9]*\.[0-9]*\).*/\1/p' | head -n 1)
+if [ "$$(printf '%s\n' 6.3 "$$number" | sort -V | head -n 1)" != 6.3 ]; then
+  echo "Swift 6.3 or later is needed; '$(SWIFT)' is $${number:-of an unknown version}: https://www.swift.org/install/linux/" >&2
+  exit 1
+fi
+endef
+
+build: $(STAMPS)/build
+
+# A program that was removed is built again, whatever the stamp says.
+ifeq ($(wildcard $(BINARY)),)
+.PHONY: $(STAMPS)/build
+endif
+
+# With Swift's own libraries inside, so that the program runs where the toolchain is not.
+$(STAMPS)/build: $(STAMPS)/deps $(SOURCES)
+	@$(require_swift)
+	$(SWIFT) build -c release --static-swift-stdlib --product caduceus
+	touch $@
+
+bench: $(STAMPS)/deps
+	@$(require_swift)
+	$(SWIFT) build -c release --static-swift-stdlib --product Benchmarks
+	.build/release/Benchmarks
+
+install: build
+	@install -D -m 755 $(BINARY) "$(DESTDIR)$(PREFIX)/bin/caduceus"
+	echo "Installed $(DESTDIR)$(PREFIX)/bin/caduceus"
+
+demo: build
+	@python=$$($(PROGRAMS)/find_pythons.sh)
+	extension=$(CURDIR)/.build/demo/$$("$$python" -c 'import platform; print(platform.python_version())')
+	stacks=$(CURDIR)/.build/demo/stacks.txt
+	$(PROGRAMS)/build_extension.sh "$$python" "$$extension" $(PROGRAMS)/demo/curvefit.c
+	root=
+	if [ "$$(id -u)" != 0 ]; then
+	  if ! command -v sudo >/dev/null; then
+	    echo "caduceus loads an eBPF program and opens perf events; that needs root, and there is no sudo." >&2
+	    exit 1
+	  fi
+	  echo "caduceus loads an eBPF program and opens perf events; that needs root, so sudo may ask for your"
+	  echo "password. The demo program itself runs as you."
+	  root=sudo
+	fi
+	profile() {
+	  $$root env "PYTHONPATH=$$extension" PYTHONDONTWRITEBYTECODE=1 $(BINARY) run "$$@" \
+	    -- "$$python" $(PROGRAMS)/demo/fit.py
+	}
+	echo
+	echo "== 1. Where the time goes: caduceus run -l 12 -- python3 $(PROGRAMS)/demo/fit.py"
+	echo
+	profile -l 12
+	echo
+	echo "== 2. How it got there: caduceus run --collapsed -o stacks.txt -- python3 $(PROGRAMS)/demo/fit.py"
+	echo
+	rm -f "$$stacks"
+	profile --collapsed -o "$$stacks"
+	echo
+	"$$python" $(PROGRAMS)/demo/show_stacks.py "$$stacks" 5
+	echo "How to read them: the first frame is where the program began, each frame below was called by the one above,"
+	echo "and the last one was running when the sample was taken. 'file:function:line' is Python, 'symbol (module)' is"
+	echo "native code, and both are one stack: read down to see which Python line led into which C function."
+
+$(READERS)/installed: $(STAMPS)/deps $(PROGRAMS)/readers-requirements.txt $(PROGRAMS)/numpy-requirements.txt
+	@python=$$($(PROGRAMS)/find_pythons.sh)
+	echo "Making a Python environment for the tests in $(READERS)"
+	rm -rf $(READERS)
+	"$$python" -m venv $(READERS)
+	$(READERS)/bin/python -m pip install --quiet --disable-pip-version-check \
+	  -r $(PROGRAMS)/readers-requirements.txt -r $(PROGRAMS)/numpy-requirements.txt
+	touch $@
+
+# SwiftPM links the plugin's tool anew in each build of tests, and everything behind it; the stamp spares that.
+ifeq ($(wildcard .build/debug/*.xctest),)
+.PHONY: $(STAMPS)/tests
+endif
+
+$(STAMPS)/tests: $(STAMPS)/build $(SOURCES) $(shell find Tests -name '*.swift' -o -name '*.[ch]' -o -type d)
+	@$(require_swift)
+	rm -f $@ .build/test-summary.txt
+	if ! $(SWIFT) build --build-tests; then
+	  echo "The tests did not build; none was run." >&2
+	  exit 1
+	fi
+	touch $@
+
+# The order of things: build the tests, run them, count what the testing library itself recorded. The status is not
+# zero when a test failed, did not end or was never run, when the test process crashed or left early, or when
+# anything did not build; then there is no count.
+test: build $(STAMPS)/tests $(READERS)/installed
+	@$(require_swift)
+	$(PROGRAMS)/find_pythons.sh --all | while read -r version python; do
+	  $(PROGRAMS)/build_extension.sh "$$python" .build/extensions/$$version
+	  $(PROGRAMS)/build_embed.sh "$$python" .build/extensions/$$version/embed
+	done
+	export SWIFT_BACKTRACE=enable=no
+	export CADUCEUS_BINARY=$(CURDIR)/$(BINARY)
+	export CADUCEUS_EXTENSIONS=$(CURDIR)/.build/extensions
+	export CADUCEUS_READERS_PYTHON=$(CURDIR)/$(READERS)/bin/python
+	export CADUCEUS_NUMPY_PYTHON=$(CURDIR)/$(READERS)/bin/python
+	events=.build/test-events.jsonl
+	rm -f $$events .build/test-summary.txt
+	status=0
+	$(SWIFT) test --skip-build --disable-xctest --event-stream-output-path $$events $(TESTFLAGS) || status=$$?
+	python3 $(PROGRAMS)/count_tests.py $$events $$status .build/test-summary.txt
+
+lint:
+	@$(require_swift)
+	$(SWIFT) format lint --strict --recursive Package.swift Kernel Sources Tests
+	echo "The layout of the Swift sources is right."
+
+clean:
+	@rm -rf .build
