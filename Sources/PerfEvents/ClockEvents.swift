@@ -11,7 +11,6 @@ public final class ClockEvents {
   private var events = EventDescriptors()
   /// What events counted that have been closed since.
   private var closed = EventCount()
-  /// Counting events that go on when sampling is done per CPU.
   private var isPerCPU = false
   private var isEnabled = false
 
@@ -32,9 +31,6 @@ public final class ClockEvents {
 
   /// True once sampling is done by one event per CPU, filtered by process.
   public var samplesPerCPU: Bool { isPerCPU }
-
-  /// Threads that have a descriptor of their own.
-  public var openThreads: [Int32] { isPerCPU ? [] : events.threads }
 
   /// Opens the event of one thread (id in our namespace), disabled unless sampling has begun. `onExec`: it starts
   /// to count when the process executes its program.
