@@ -95,6 +95,16 @@ int caduceus_open_signals(void) {
   return descriptor < 0 ? -errno : descriptor;
 }
 
+void caduceus_let_interrupts_end_us(void) {
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGINT);
+  sigaddset(&set, SIGQUIT);
+  signal(SIGINT, SIG_DFL);
+  signal(SIGQUIT, SIG_DFL);
+  sigprocmask(SIG_UNBLOCK, &set, NULL);
+}
+
 int caduceus_next_signal(int descriptor, int *from_terminal) {
   struct signalfd_siginfo info;
   if (read(descriptor, &info, sizeof info) != (ssize_t)sizeof info) return 0;

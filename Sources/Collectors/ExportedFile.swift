@@ -25,6 +25,13 @@ public struct ExportError: Error, Equatable, CustomStringConvertible {
   /// The system's error number.
   public let code: Int32
 
+  /// A failure of one step.
+  public init(operation: String, path: String, code: Int32) {
+    self.operation = operation
+    self.path = path
+    self.code = code
+  }
+
   /// One sentence for the user, with the system's own reason.
   public var description: String {
     let reason = unsafe String(cString: strerror(code))
@@ -34,45 +41,83 @@ public struct ExportError: Error, Equatable, CustomStringConvertible {
 
 /// Writing of whole files.
 public enum ExportedFile {
-  /// Writes `bytes` to a new file beside `path` and renames it to `path`; on failure nothing is left behind.
+  /// Writes `bytes` to a new file that gets the name `path` when it is complete; on failure nothing is left behind.
   ///
   /// The mode of the file follows the umask. `owner` is set on the open file, before it gets its name, so
-  /// that a root process follows no link another user could put there. A regular file at `path` is replaced.
-  /// Where `path` is a link, a device or a pipe (`/dev/stdout`), that is opened and written in place, and
-  /// keeps its owner.
+  /// that a root process follows no link another user could put there. A regular file at `path` is replaced,
+  /// unless `replacing` is false: then it is an error (EEXIST). Where `path` is a link, a device or a pipe
+  /// (`/dev/stdout`), that is opened and written in place, and keeps its owner.
   public static func write(
-    _ bytes: [UInt8], to path: String, owner: FileOwner? = nil
+    _ bytes: [UInt8], to path: String, owner: FileOwner? = nil, replacing: Bool = true
   ) throws(ExportError) {
     var status = stat()
     let exists = unsafe lstat(path, &status) == 0
+    if exists && !replacing { throw ExportError(operation: "create", path: path, code: EEXIST) }
     switch exists ? status.st_mode & S_IFMT : S_IFREG {
-    case S_IFREG: try replace(path, bytes, owner)
+    case S_IFREG: try create(path, bytes, owner, replacing: replacing)
     case S_IFDIR: throw ExportError(operation: "write", path: path, code: EISDIR)
     default:
       let descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
       if descriptor < 0 { throw ExportError(operation: "open", path: path, code: errno) }
+      defer { close(descriptor) }
       try fill(descriptor, bytes, nil, path)
     }
   }
 
-  private static func replace(_ path: String, _ bytes: [UInt8], _ owner: FileOwner?) throws(ExportError) {
-    let (descriptor, temporary) = try create(beside: path)
+  private static func create(_ path: String, _ bytes: [UInt8], _ owner: FileOwner?, replacing: Bool)
+    throws(ExportError)
+  {
+    let folder = path.utf8.lastIndex(of: UInt8(ascii: "/")).map { String(path[...$0]) } ?? ""
+    // A file without a name vanishes with the process, however that ends. Not every file system has them.
+    let nameless = unsafe open(folder.isEmpty ? "." : folder, temporaryFile | O_WRONLY | O_CLOEXEC, 0o666)
+    if nameless >= 0 {
+      defer { close(nameless) }
+      try fill(nameless, bytes, owner, path)
+      func link(_ name: String) -> Bool {
+        unsafe linkat(AT_FDCWD, "/proc/self/fd/\(nameless)", AT_FDCWD, name, AT_SYMLINK_FOLLOW) == 0
+      }
+      if link(path) { return }
+      if errno == EEXIST {
+        guard replacing else { throw ExportError(operation: "create", path: path, code: EEXIST) }
+        let temporary = temporaryName(folder, 0)
+        unsafe unlink(temporary)
+        if link(temporary) { return try rename(temporary, path) }
+      }
+    }
+    let (descriptor, temporary) = try createNamed(in: folder, for: path)
+    defer { close(descriptor) }
     do throws(ExportError) {
       try fill(descriptor, bytes, owner, path)
-      if unsafe rename(temporary, path) != 0 {
-        throw ExportError(operation: "rename the finished file to", path: path, code: errno)
-      }
     } catch {
       unsafe unlink(temporary)
       throw error
     }
+    if replacing { return try rename(temporary, path) }
+    let failure = unsafe link(temporary, path) == 0 ? 0 : errno
+    unsafe unlink(temporary)
+    if failure != 0 { throw ExportError(operation: "create", path: path, code: failure) }
   }
 
-  /// A new file in the folder of `path`; its name does not grow with that of `path`.
-  private static func create(beside path: String) throws(ExportError) -> (descriptor: Int32, path: String) {
-    let folder = path.utf8.lastIndex(of: UInt8(ascii: "/")).map { String(path[...$0]) } ?? ""
+  /// O_TMPFILE (include/uapi/asm-generic/fcntl.h); Glibc's is a macro that Swift does not see.
+  private static let temporaryFile: Int32 = 0o20_000_000 | O_DIRECTORY
+
+  private static func rename(_ temporary: String, _ path: String) throws(ExportError) {
+    if unsafe Glibc.rename(temporary, path) == 0 { return }
+    let code = errno
+    unsafe unlink(temporary)
+    throw ExportError(operation: "rename the finished file to", path: path, code: code)
+  }
+
+  /// A name in the folder of the file; it does not grow with the file's own.
+  private static func temporaryName(_ folder: String, _ attempt: Int) -> String {
+    "\(folder).caduceus-\(getpid())-\(attempt).tmp"
+  }
+
+  private static func createNamed(in folder: String, for path: String) throws(ExportError) -> (
+    descriptor: Int32, path: String
+  ) {
     for attempt in 0..<100 {
-      let name = "\(folder).caduceus-\(getpid())-\(attempt).tmp"
+      let name = temporaryName(folder, attempt)
       let descriptor = unsafe open(name, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o666)
       if descriptor >= 0 { return (descriptor, name) }
       if errno != EEXIST { break }
@@ -80,7 +125,7 @@ public enum ExportedFile {
     throw ExportError(operation: "create", path: path, code: errno)
   }
 
-  /// Writes everything and closes the file, also on failure.
+  /// Writes everything, and asks the file system whether it is really there: a full disk may show only then.
   private static func fill(
     _ descriptor: Int32, _ bytes: [UInt8], _ owner: FileOwner?, _ path: String
   ) throws(ExportError) {
@@ -98,7 +143,8 @@ public enum ExportedFile {
         code = errno
       }
     }
-    if close(descriptor) != 0, code == 0, errno != EINTR { code = errno }
+    // A pipe or a device cannot be synchronised.
+    if code == 0, fsync(descriptor) != 0, ![EINVAL, EROFS, ENOTSUP].contains(errno) { code = errno }
     if code != 0 { throw ExportError(operation: "write", path: path, code: code) }
   }
 }

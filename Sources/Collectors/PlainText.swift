@@ -39,7 +39,7 @@ func printable(_ text: String) -> String {
 
 /// A number that is not negative with `decimals` (0 to 3) digits after the point, rounded as C and Python do:
 /// the exact binary value, ties to even.
-func fixed(_ value: Double, decimals: Int) -> String {
+public func fixed(_ value: Double, decimals: Int) -> String {
   let scale = [1, 10, 100, 1000][decimals] as UInt64
   var scaled: UInt64 = 0
   if value >= 0x1p53 {

@@ -75,7 +75,7 @@ public final class Sampler {
     else { throw .kernel("libunwind cannot be set up") }
     self.recorder = recorder
     events = ClockEvents(
-      program: program, period: options.interval * 1000, mainThreadOnly: options.mainThreadOnly)
+      program: program, period: options.period, mainThreadOnly: options.mainThreadOnly)
     if !held { useLayout() }
     do {
       if options.perCPU {
@@ -209,7 +209,7 @@ public final class Sampler {
     if recorder.forks > 0 {
       recorder.forks = 0
       // Every thread that lived may leave up to one period that never fired; threads that live now still can.
-      let counted = events.count.value / (options.interval * 1000)
+      let counted = events.count.value / (options.period)
       let live = UInt64(target.threads.count)
       let fired = counts.runs &- counts.filtered &+ live
       if counted > fired + 8, (counted - fired) * 100 > counted { try? events.switchToPerCPU() }
@@ -230,12 +230,27 @@ public final class Sampler {
       guard !recorder.hasSampled(thread), let cpu = target.cpuTime(ofThread: thread) else {
         continue
       }
-      if let before = auditedCPU[thread], cpu - before > 20 * options.interval * 1000 {
+      if let before = auditedCPU[thread], cpu - before > 20 * options.period {
         if (try? events.open(thread: thread)) == nil { unopened += 1 }
       }
       current[thread] = cpu
     }
     auditedCPU = current
+  }
+
+  /// How far sampling has come.
+  public var progress: SamplingProgress {
+    let counts = program.counts
+    let ledger = recorder.profile.ledger
+    var progress = SamplingProgress()
+    progress.elapsed = elapsed
+    progress.samples = ledger.kept
+    progress.lost = counts.ringFull + counts.outputErrors + ledger.dropped
+    progress.targetCPU =
+      options.mainThreadOnly ? lastMainCPU - startMainCPU : lastCPU - startCPU
+    progress.ownCPU = SamplingProgress.ownCPU()
+    progress.rates = recorder.recentTimes.rates
+    return progress
   }
 
   /// Waits, at most a second, until the target ends or `descriptor` is readable.
@@ -255,7 +270,7 @@ public final class Sampler {
     profile.header.processID = target.processID
     profile.header.command = target.commandLine.joined(separator: " ")
     profile.header.interpreter = interpreter
-    profile.header.period = options.interval * 1000
+    profile.header.period = options.period
     profile.header.duration = endClock - startClock
     fill(&profile.ledger)
     return profile
@@ -276,7 +291,7 @@ public final class Sampler {
     ledger.kernelLostSamples = lost.samples
     ledger.kernelLostNames = lost.names
     ledger.kernelLostSideband = lost.sideband
-    ledger.period = options.interval * 1000
+    ledger.period = options.period
     ledger.lateRecords = stream.lateRecords
     ledger.unopenedThreads = unopened
     let all = lastCPU - startCPU

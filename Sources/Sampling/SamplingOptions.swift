@@ -4,8 +4,8 @@ import NativeUnwinding
 
 /// How to sample.
 public struct SamplingOptions: Sendable {
-  /// Microseconds of CPU time between two samples of one thread; at least 10.
-  public var interval: UInt64 = 1000
+  /// Nanoseconds of CPU time between two samples of one thread; at least 10,000 (the kernel's own least period).
+  public var period: UInt64 = 1_000_000
   /// Seconds of wall time; nil: until the program ends.
   public var duration: Double?
   /// Only the main thread.
@@ -27,7 +27,7 @@ public struct SamplingOptions: Sendable {
   /// Room for 50 ms of the largest samples at the asked rate, a power of two from 4 to 64 MiB.
   var chosenRingBytes: Int {
     if let ringBytes { return ringBytes }
-    let wanted = 50_000 / Int(max(interval, 10)) * Int(stackBytes)
+    let wanted = 50_000_000 / Int(max(period, 10_000)) * Int(stackBytes)
     var bytes = 4 << 20
     while bytes < wanted && bytes < 64 << 20 { bytes *= 2 }
     return bytes

@@ -65,6 +65,8 @@ package struct StackRecorder: RecordHandler {
   var forks = 0
   /// True after an exec that ended the newest interpreter, until the sampler has begun to look for another one.
   var sawExec = false
+  /// When the last samples were taken.
+  var recentTimes = RecentTimes()
   /// True after side-band records were lost: maps and tasks must be read again.
   var sawLoss = false
 
@@ -197,6 +199,7 @@ package struct StackRecorder: RecordHandler {
 
   package mutating func handle(sample: borrowing SampleRecord) {
     profile.ledger.recordsRead += 1
+    recentTimes.add(sample.stamp.time)
     guard sample.hasRegisters else {
       profile.ledger[dropped: .noUserRegisters] += 1
       return

@@ -22,6 +22,9 @@ public struct Signals: ~Copyable {
 
   deinit { if descriptor >= 0 { close(descriptor) } }
 
+  /// From now on an interrupt from the keyboard (SIGINT, SIGQUIT) ends this process at once.
+  public func letInterruptEndUs() { caduceus_let_interrupts_end_us() }
+
   /// The next signal that has arrived, if any.
   public func next() -> Received? {
     var isFromTerminal: Int32 = 0

@@ -4,27 +4,44 @@ import ArgumentParser
 import Glibc
 import Sampling
 
-struct Attach: ParsableCommand {
-  static let configuration = CommandConfiguration(
-    abstract: "Sample all threads of a running process.",
-    discussion: "The process is not stopped, changed or signalled. Ctrl-C ends sampling and gives the result."
-  )
-
+/// What both forms take.
+struct AttachArguments: ParsableArguments {
   @Argument(help: ArgumentHelp("Process to sample.", valueName: "pid"), transform: processID) var pid: Int32
   @Option(name: [.short, .long], help: ArgumentHelp("Seconds to sample.", valueName: "seconds")) var duration:
     Double = 10
-  @Flag(name: .customLong("main-thread"), help: "Sample the main thread only.") var mainThread = false
+
+  mutating func validate() throws {
+    guard pid > 0 else { throw ValidationError("a PID is a positive number, not \(pid)") }
+    try checkDuration(duration)
+  }
+}
+
+struct Attach: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    abstract: "Sample all threads of a running process.",
+    discussion: """
+      EXAMPLES
+        sudo caduceus attach 1234
+        sudo caduceus attach -d 60 -o fit.pstats 1234
+        sudo caduceus attach --collapsed -o fit.txt 1234
+
+      The process is not stopped, changed or signalled. Ctrl-C ends sampling and
+      gives the result; a second one leaves at once.
+      """)
+
+  @OptionGroup var target: AttachArguments
   @OptionGroup(title: "Sampling") var sampling: SamplingArguments
   @OptionGroup(title: "Output") var output: OutputArguments
+  @OptionGroup(title: "Options of one format") var format: FormatArguments
+  @OptionGroup var refused: RefusedArguments
 
-  mutating func validate() throws { try checkAttach(pid: pid, duration: duration) }
+  mutating func validate() throws { try format.check(against: output.format) }
 
   func run() throws {
-    var options = sampling.options
-    options.duration = duration
-    options.mainThreadOnly = mainThread
+    var options = sampling.options(allThreadsByDefault: true)
+    options.duration = target.duration
     let advice = "without --main-thread all threads are sampled"
-    try Session(options: options, output: output, advice: advice).attach(pid)
+    try Session(options: options, output: output, format: format, advice: advice).attach(target.pid)
   }
 }
 
@@ -33,21 +50,19 @@ struct AttachMain: ParsableCommand {
     commandName: "main", abstract: "Sample the main thread of a running process (the default).",
     shouldDisplay: false)
 
-  @Argument(help: ArgumentHelp("Process to sample.", valueName: "pid"), transform: processID) var pid: Int32
-  @Option(name: [.short, .long], help: ArgumentHelp("Seconds to sample.", valueName: "seconds")) var duration:
-    Double = 10
-  @Flag(name: [.customShort("a"), .customLong("all-threads")], help: "Sample all threads.") var allThreads =
-    false
+  @OptionGroup var target: AttachArguments
   @OptionGroup(title: "Sampling") var sampling: SamplingArguments
   @OptionGroup(title: "Output") var output: OutputArguments
+  @OptionGroup(title: "Options of one format") var format: FormatArguments
+  @OptionGroup var refused: RefusedArguments
 
-  mutating func validate() throws { try checkAttach(pid: pid, duration: duration) }
+  mutating func validate() throws { try format.check(against: output.format) }
 
   func run() throws {
-    var options = sampling.options
-    options.duration = duration
-    options.mainThreadOnly = !allThreads
-    try Session(options: options, output: output, advice: "-a samples all threads").attach(pid)
+    var options = sampling.options(allThreadsByDefault: false)
+    options.duration = target.duration
+    try Session(options: options, output: output, format: format, advice: "-a samples all threads")
+      .attach(target.pid)
   }
 }
 
@@ -56,11 +71,6 @@ private func processID(_ text: String) throws -> Int32 {
   if let pid = Int32(text) { return pid }
   if Double(text) != nil { throw ValidationError("there is no such PID") }
   throw ValidationError("a PID is a number; to run a program and sample it: caduceus run -- \(text)")
-}
-
-private func checkAttach(pid: Int32, duration: Double) throws {
-  guard pid > 0 else { throw ValidationError("a PID is a positive number, not \(pid)") }
-  try checkDuration(duration)
 }
 
 /// Seconds that are a number, and that fit the clock.

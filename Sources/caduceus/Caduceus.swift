@@ -30,7 +30,7 @@ struct Caduceus: ParsableCommand {
       profile.sample has it; -a samples all threads.
       """,
     version: "0.1.0",
-    subcommands: [Attach.self, Run.self, AttachMain.self],
+    subcommands: [Attach.self, Run.self, AttachMain.self, Dump.self, Replay.self],
     defaultSubcommand: AttachMain.self)
 
   static func main() {

@@ -1,6 +1,5 @@
-// One run of the sampler, from the checks before it to the files after it.
+// One run of the sampler, from the checks before it to its report.
 
-import Collectors
 import Glibc
 import Profiles
 import Sampling
@@ -8,6 +7,7 @@ import Sampling
 struct Session {
   let options: SamplingOptions
   let output: OutputArguments
+  let format: FormatArguments
   /// How to sample the threads that were left out.
   let advice: String
 
@@ -18,12 +18,13 @@ struct Session {
     do throws(SamplingError) {
       try Sampler.checkRights()
       let target = try TargetProcess(processID: pid)
-      try checkOutput(pid)
+      let destination = try Destination(output, pid: pid)
       let sampler = try Sampler(target: target, options: options)
       announce(sampler)
       sampler.start()
       sample(sampler, signals)
-      report(sampler, sampler.finish(), tableTo: STDOUT_FILENO)
+      let status = report(sampler, destination, tableTo: STDOUT_FILENO).write(sampler.finish())
+      if status != 0 { Glibc.exit(status) }
     } catch {
       throw Failure(error)
     }
@@ -35,7 +36,12 @@ struct Session {
       "PID \(sampler.target.processID) (\(sampler.target.shortCommand)), "
         + (sampler.interpreter.isEmpty ? "" : sampler.interpreter + ", ")
         + (options.mainThreadOnly ? "main thread only" : "\(threads) thread\(threads == 1 ? "" : "s")")
-        + ", every \(options.interval) us of CPU time, \(ringText(sampler))\n", to: STDERR_FILENO)
+        + ", \(rateText), \(ringText(sampler))\n", to: STDERR_FILENO)
+  }
+
+  private var rateText: String {
+    let microseconds = Double(options.period) / 1000
+    return "every \(decimal(microseconds, options.period % 1000 == 0 ? 0 : 3)) us of CPU time"
   }
 
   private func ringText(_ sampler: Sampler) -> String {
@@ -43,19 +49,32 @@ struct Session {
     return kibibytes % 1024 == 0 ? "\(kibibytes >> 10) MiB of rings" : "\(kibibytes) KiB of rings"
   }
 
-  private func wantsColors(_ descriptor: Int32) -> Bool {
-    let refused = unsafe getenv("NO_COLOR") != nil
-    return isatty(descriptor) == 1 && !refused
+  private func report(_ sampler: Sampler, _ destination: Destination?, tableTo descriptor: Int32) -> Report {
+    Report(
+      output: output, format: format, destination: destination, tableDescriptor: descriptor,
+      leftOutAdvice: options.mainThreadOnly ? advice : nil, interpreterProblem: sampler.interpreterProblem)
+  }
+
+  private func liveLine(inRun: Bool) -> LiveLine {
+    // The screen of `run` is the program's.
+    let wantsProgress = output.progress ?? (!inRun && isatty(STDERR_FILENO) == 1)
+    return LiveLine(
+      output.realtimeStats ? .rates : wantsProgress ? .progress : .none, duration: options.duration)
   }
 
   private func sample(_ sampler: Sampler, _ signals: borrowing Signals) {
     let end = options.duration.map { UInt64($0 * 1e9) }
+    var line = liveLine(inRun: false)
+    defer { line.end() }
     while true {
       sampler.round(also: signals.descriptor)
+      line.update(sampler)
       if let end, sampler.elapsed >= end { return }
       // A terminal that changes its size is no reason to end.
       if let signal = signals.next(), ![SIGWINCH, SIGURG].contains(signal.number) {
+        line.end()
         if signal.number == SIGINT { write("Interrupted.\n", to: STDERR_FILENO) }
+        signals.letInterruptEndUs()
         return
       }
       if sampler.hasEnded { return }
@@ -70,8 +89,9 @@ struct Session {
       try Sampler.checkRights()
       let program = try HeldProgram(command: command)
       let sampler: Sampler
+      let destination: Destination?
       do {
-        try checkOutput(program.processID)
+        destination = try Destination(output, pid: program.processID)
         let target = try TargetProcess(processID: program.processID, command: command)
         sampler = try Sampler(target: target, options: options, held: true)
       } catch {
@@ -79,111 +99,47 @@ struct Session {
         throw error
       }
       write(
-        "PID \(program.processID) (\(sampler.target.shortCommand)), every \(options.interval) us of CPU time, "
-          + "\(ringText(sampler))\n", to: STDERR_FILENO)
+        "PID \(program.processID) (\(sampler.target.shortCommand)), \(rateText), \(ringText(sampler))\n",
+        to: STDERR_FILENO)
       sampler.start()
       try program.start()
-      var isSampling = true
-      let end = options.duration.map { UInt64($0 * 1e9) }
-      var profile: Profile?
-      while !program.hasEnded {
-        if isSampling {
-          sampler.round(also: signals.descriptor)
-        } else {
-          sampler.waitForEnd(also: signals.descriptor)
-        }
-        // What the terminal sends reaches the program by itself; what was sent to us alone is handed on.
-        while let signal = signals.next() {
-          if !signal.isFromTerminal { kill(program.processID, signal.number) }
-        }
-        if isSampling, let end, sampler.elapsed >= end {
-          isSampling = false
-          profile = sampler.finish()
-        }
-      }
-      let result = profile ?? sampler.finish()
+      let profile = watch(program, sampler, signals)
+      signals.letInterruptEndUs()
       let status = program.wait()
-      report(sampler, result, tableTo: STDERR_FILENO)
-      return status
+      let written = report(sampler, destination, tableTo: STDERR_FILENO).write(profile ?? sampler.finish())
+      return status == 0 ? written : status
     } catch {
       throw Failure(error)
     }
   }
 
-  // MARK: Output
-
-  private func path(_ pid: Int32) -> String? {
-    output.output ?? (output.format == .collapsed ? "collapsed.\(pid).txt" : nil)
-  }
-
-  /// Finds out before sampling whether the output file can be written.
-  private func checkOutput(_ pid: Int32) throws(SamplingError) {
-    guard let path = path(pid) else { return }
-    func failure(_ code: Int32, _ reason: String? = nil) -> SamplingError {
-      let text = reason ?? (unsafe String(cString: strerror(code)))
-      return .notPermitted(what: "cannot write \(path): \(text); name another file with -o")
-    }
-    var status = stat()
-    if unsafe stat(path, &status) == 0 {
-      if status.st_mode & S_IFMT == S_IFDIR { throw failure(EISDIR, "it is a directory") }
-      guard unsafe access(path, W_OK) == 0 else { throw failure(errno) }
-      // A device or a pipe is written in place.
-      if status.st_mode & S_IFMT != S_IFREG { return }
-    } else if errno != ENOENT {
-      throw failure(errno)
-    }
-    // The finished file is going to be made beside its name: what works now works then.
-    let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
-    let trial = "\(folder).caduceus-\(getpid()).tmp"
-    let descriptor = unsafe open(trial, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
-    guard descriptor >= 0 else { throw failure(errno) }
-    close(descriptor)
-    unsafe unlink(trial)
-  }
-
-  private func report(_ sampler: Sampler, _ profile: Profile, tableTo descriptor: Int32) {
-    let owner = InvokingUser.current.map { FileOwner(uid: $0.uid, gid: $0.gid) }
-    var exportFailure: String?
-    if let path = path(sampler.target.processID) {
-      do throws(ExportError) {
-        switch output.format {
-        case .pstats: try PstatsCollector(profile).export(to: path, owner: owner)
-        case .collapsed: try CollapsedStackCollector(profile).export(to: path, owner: owner)
-        }
-      } catch {
-        exportFailure = error.description
+  /// Samples until the program has ended; gives the profile when the duration was over before that.
+  private func watch(_ program: HeldProgram, _ sampler: Sampler, _ signals: borrowing Signals) -> Profile? {
+    let end = options.duration.map { UInt64($0 * 1e9) }
+    var profile: Profile?
+    var line = liveLine(inRun: true)
+    defer { line.end() }
+    while !program.hasEnded {
+      if profile == nil {
+        sampler.round(also: signals.descriptor)
+        line.update(sampler)
+      } else {
+        sampler.waitForEnd(also: signals.descriptor)
+      }
+      handOn(signals, to: program)
+      if profile == nil, let end, sampler.elapsed >= end {
+        line.end()
+        profile = sampler.finish()
       }
     }
-    if output.format == .pstats && (output.output == nil || exportFailure != nil) {
-      var options = StatsTable.Options()
-      options.limit = output.limit
-      options.usesColors = wantsColors(descriptor)
-      write(StatsTable(PstatsCollector(profile), options: options).text, to: descriptor)
-    }
-    let summary = SamplingSummary(profile)
-    var text = summary.text + (output.ledger ? summary.fullLedgerText : summary.ledgerText)
-    if !text.hasSuffix("\n") { text += "\n" }
-    if options.mainThreadOnly, profile.ledger.unsampledCPU > 0 {
-      let seconds = Double(profile.ledger.unsampledCPU) / 1e9
-      text += "Other threads, not sampled, used \(rounded(seconds)) s of CPU time; \(advice)\n"
-    }
-    if profile.ledger.ringFull > 0 {
-      text += "The rings were too small for the rate: a larger --ring-size or a longer -i loses less\n"
-    }
-    if let problem = sampler.interpreterProblem { text += "No Python frames: \(problem)\n" }
-    if exportFailure == nil, let path = path(sampler.target.processID) {
-      switch output.format {
-      case .pstats: text += "Stats written to \(path)\n"
-      case .collapsed: text += "Collapsed stack output written to \(path)\n"
-      }
-    }
-    write(text, to: STDERR_FILENO)
-    if let exportFailure { Failure(exportFailure).exit() }
+    handOn(signals, to: program)
+    return profile
   }
 
-  private func rounded(_ seconds: Double) -> String {
-    let hundredths = Int((seconds * 100).rounded())
-    let rest = hundredths % 100
-    return "\(hundredths / 100).\(rest < 10 ? "0" : "")\(rest)"
+  /// What the terminal sends reaches the program by itself; what was sent to us alone is handed on.
+  private func handOn(_ signals: borrowing Signals, to program: HeldProgram) {
+    while let signal = signals.next() {
+      if !signal.isFromTerminal { kill(program.processID, signal.number) }
+    }
   }
 }

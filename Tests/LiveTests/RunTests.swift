@@ -111,10 +111,6 @@ extension Live {
 
     /// What is typed at the terminal reaches the whole process group by itself: once, not twice.
     @Test func controlCReachesTheProgramOnce() throws {
-      struct Report: Decodable {
-        let said: String
-        let status: Int32
-      }
       let program = """
         import os, signal, sys
         got = []
@@ -132,10 +128,9 @@ extension Live {
       // In a file: its text must not be in the first line that caduceus prints.
       let folder = try Folder()
       try Data(program.utf8).write(to: URL(fileURLWithPath: folder.file("count.py")))
-      let finished = try Child.run([
-        python, Program.path("terminal.py"), Caduceus.path, "run", "--", python, folder.file("count.py"),
-      ])
-      let report = try JSONDecoder().decode(Report.self, from: finished.output)
+      let report = try OnTerminal(
+        [Caduceus.path, "run", "--", python, folder.file("count.py")],
+        [.type("^C", when: "ready"), .signal("SIGTERM", when: "got SIGINT")])
       #expect(report.said.contains("count 1\r\n"), "\(report.said)")
       #expect(report.status == 6)
     }

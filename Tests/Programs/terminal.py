@@ -1,16 +1,36 @@
-"""terminal.py COMMAND ARGUMENTS...: runs a command on a terminal of its own, types Ctrl-C when it says `ready`,
-then sends it SIGTERM when it says `got SIGINT`; prints everything it said and its exit status as JSON."""
+"""terminal.py [--type WORD TEXT]... [--signal WORD NAME]... [--size COLUMNS] COMMAND ARGUMENTS...
 
+Runs a command on a terminal of its own, 100 columns wide where nothing else is asked for. When the command has
+said WORD, TEXT is typed (`^C` for Ctrl-C) or the signal sent to the command, each once and in the order given.
+Prints everything the command said and its exit status as JSON.
+"""
+
+import fcntl
 import json
 import os
 import pty
 import signal
+import struct
 import sys
+import termios
 
+arguments = sys.argv[1:]
+actions, columns = [], 100
+while arguments and arguments[0] in ("--type", "--signal", "--size"):
+    if arguments[0] == "--size":
+        columns, arguments = int(arguments[1]), arguments[2:]
+    else:
+        actions.append(arguments[:3])
+        arguments = arguments[3:]
+
+reader, writer = os.pipe()
 pid, terminal = pty.fork()
 if pid == 0:
-    os.execvp(sys.argv[1], sys.argv[1:])
-said, typed, sent = b"", False, False
+    os.read(reader, 1)  # the terminal has its size
+    os.execvp(arguments[0], arguments)
+fcntl.ioctl(terminal, termios.TIOCSWINSZ, struct.pack("HHHH", 40, columns, 0, 0))
+os.write(writer, b"x")
+said, seen = b"", 0
 while True:
     try:
         data = os.read(terminal, 4096)
@@ -19,11 +39,16 @@ while True:
     if not data:
         break
     said += data
-    if b"ready" in said and not typed:
-        typed = True
-        os.write(terminal, b"\x03")
-    if b"got SIGINT" in said and not sent:
-        sent = True
-        os.kill(pid, signal.SIGTERM)
+    while actions:
+        kind, word, value = actions[0]
+        place = said.find(word.encode(), seen)
+        if place < 0:
+            break
+        seen = place + len(word.encode())
+        actions.pop(0)
+        if kind == "--type":
+            os.write(terminal, value.replace("^C", "\x03").encode())
+        else:
+            os.kill(pid, getattr(signal, value))
 _, status = os.waitpid(pid, 0)
 print(json.dumps({"said": said.decode(), "status": os.waitstatus_to_exitcode(status)}))

@@ -31,4 +31,6 @@ int caduceus_open_process(pid_t pid);
 int caduceus_open_signals(void);
 /* The next signal that has arrived, 0 for none; `from_terminal`: sent by the kernel, not by a process. */
 int caduceus_next_signal(int descriptor, int *from_terminal);
+/* Gives SIGINT and SIGQUIT their default action back. */
+void caduceus_let_interrupts_end_us(void);
 #endif

@@ -1,0 +1,99 @@
+// Where the result of a run goes, found out and tried before sampling.
+
+import Collectors
+import Glibc
+import Sampling
+
+/// The file of a run.
+struct Destination {
+  /// As the user will see it named.
+  private(set) var path: String
+  /// The name was chosen by us: nothing that has it is replaced.
+  let isDefaultName: Bool
+
+  /// Nil where the result is a table on the screen.
+  init?(_ output: OutputArguments, pid: Int32) throws(SamplingError) {
+    if let named = output.output {
+      var status = stat()
+      let isFolder = unsafe stat(named, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+      let folder = named.hasSuffix("/") ? named : named + "/"
+      // In a folder the names are those of CPython 3.15's sampling profiler.
+      path = isFolder ? "\(folder)\(output.format.rawValue)_\(pid).\(output.format.fileExtension)" : named
+      isDefaultName = isFolder
+    } else if output.format == .pstats {
+      return nil
+    } else {
+      path = "\(output.format.rawValue).\(pid).\(output.format.fileExtension)"
+      isDefaultName = true
+    }
+    if isDefaultName { path = freeName() }
+    try check()
+  }
+
+  /// Writes the result. A default name that somebody has taken meanwhile gets a number.
+  mutating func write(_ bytes: [UInt8], owner: FileOwner?) throws(ExportError) {
+    guard isDefaultName else { return try ExportedFile.write(bytes, to: path, owner: owner) }
+    for _ in 0..<100 {
+      do throws(ExportError) {
+        return try ExportedFile.write(bytes, to: path, owner: owner, replacing: false)
+      } catch {
+        guard error.code == EEXIST else { throw error }
+        path = freeName()
+      }
+    }
+    throw ExportError(operation: "create", path: path, code: EEXIST)
+  }
+
+  /// `name.txt`, or `name-2.txt` and so on where that exists.
+  private func freeName() -> String {
+    let dot = path.lastIndex(of: ".") ?? path.endIndex
+    var candidate = path
+    var number = 2
+    var status = stat()
+    while unsafe lstat(candidate, &status) == 0 {
+      candidate = "\(path[..<dot])-\(number)\(path[dot...])"
+      number += 1
+    }
+    return candidate
+  }
+
+  /// Finds out before sampling whether the file can be written.
+  private func check() throws(SamplingError) {
+    func failure(_ code: Int32) -> SamplingError {
+      let text = unsafe String(cString: strerror(code))
+      return .notPermitted(what: "cannot write \(path): \(text); name another file with -o")
+    }
+    var status = stat()
+    if unsafe stat(path, &status) == 0 {
+      guard unsafe access(path, W_OK) == 0 else { throw failure(errno) }
+      // A device or a pipe is written in place.
+      if status.st_mode & S_IFMT != S_IFREG { return }
+    } else if errno != ENOENT {
+      throw failure(errno)
+    }
+    // The finished file is going to be made beside its name: what works now works then.
+    let folder = path.lastIndex(of: "/").map { String(path[...$0]) } ?? ""
+    let trial = "\(folder).caduceus-\(getpid()).tmp"
+    let descriptor = unsafe open(trial, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0o600)
+    guard descriptor >= 0 else { throw failure(errno) }
+    close(descriptor)
+    unsafe unlink(trial)
+  }
+}
+
+extension OutputFormat {
+  var fileExtension: String {
+    switch self {
+    case .pstats: PstatsCollector.fileExtension
+    case .collapsed: CollapsedStackCollector.fileExtension
+    }
+  }
+
+  /// What is said when the file has been written.
+  var writtenText: String {
+    switch self {
+    case .pstats: "Stats written to"
+    case .collapsed: "Collapsed stack output written to"
+    }
+  }
+}
