@@ -21,13 +21,17 @@ struct Caduceus: ParsableCommand {
             sudo caduceus attach 1234
         a program from its first instruction to its end:
             sudo caduceus run -- python3 fit.py
+        a script or a module by the python3 in PATH:
+            sudo caduceus run fit.py
+            sudo caduceus run -m pytest tests
         stacks for flame graphs:
             sudo caduceus attach --collapsed -o fit.txt 1234
         a minute, as a file for pstats, snakeviz, gprof2dot or tuna:
             sudo caduceus attach -d 60 -o fit.pstats 1234
 
       `caduceus PID` is attach for the main thread only, as python -m
-      profile.sample has it; -a samples all threads.
+      profile.sample has it; -a samples all threads. Its options are those of
+      attach, see `caduceus attach --help`.
       """,
     version: "0.1.0",
     subcommands: [Attach.self, Run.self, AttachMain.self, Dump.self, Replay.self],

@@ -8,6 +8,8 @@ import Sampling
 struct Destination {
   /// As the user will see it named.
   private(set) var path: String
+  /// The default name without a number.
+  private let plainPath: String
   /// The name was chosen by us: nothing that has it is replaced.
   let isDefaultName: Bool
 
@@ -26,6 +28,7 @@ struct Destination {
       path = "\(output.format.rawValue).\(pid).\(output.format.fileExtension)"
       isDefaultName = true
     }
+    plainPath = path
     if isDefaultName { path = freeName() }
     try check()
   }
@@ -46,12 +49,12 @@ struct Destination {
 
   /// `name.txt`, or `name-2.txt` and so on where that exists.
   private func freeName() -> String {
-    let dot = path.lastIndex(of: ".") ?? path.endIndex
-    var candidate = path
+    let dot = plainPath.lastIndex(of: ".") ?? plainPath.endIndex
+    var candidate = plainPath
     var number = 2
     var status = stat()
     while unsafe lstat(candidate, &status) == 0 {
-      candidate = "\(path[..<dot])-\(number)\(path[dot...])"
+      candidate = "\(plainPath[..<dot])-\(number)\(plainPath[dot...])"
       number += 1
     }
     return candidate

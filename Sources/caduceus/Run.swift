@@ -46,7 +46,7 @@ struct Run: ParsableCommand {
 
   mutating func validate() throws {
     if program.isEmpty {
-      throw ValidationError("no command; usage: caduceus run [OPTIONS] -- COMMAND [ARGUMENTS...]")
+      throw ValidationError("no command: name the program to run, as in caduceus run -- python3 fit.py")
     }
     // Whatever is no option of ours begins the command; no command begins with a dash, unless it follows `--`.
     if let first = command.first, first.hasPrefix("-"), first != "--" {

@@ -174,13 +174,15 @@ extension Live {
 
     /// Where nobody looks nothing is kept up to date, unless it is asked for; the screen of `run` is the program's.
     @Test func withoutATerminalNothingMoves() throws {
-      let silent = try sampling(["-d", "1.5"]).caduceus.finish()
+      let program = try Program("sandwich.py", ["60"], with: Interpreter.any)
+      program.go()
+      let silent = try Caduceus.run(["attach", "-d", "1.5", "\(program.pid)"])
       #expect(!silent.errorText.contains(" left |") && !silent.errorText.contains("\u{1B}"))
-      let asked = try sampling(["-d", "2.5", "--progress"]).caduceus.finish()
+      let asked = try Caduceus.run(["attach", "-d", "2.5", "--progress", "\(program.pid)"])
       #expect(asked.errorLines.filter { $0.contains(" s left | ") }.count >= 2, "\(asked.errorText)")
       #expect(!asked.errorText.contains("\u{1B}"))
-      let program = try Program.command("sandwich.py", ["--no-gate", "1.2"], with: Interpreter.any)
-      let run = try OnTerminal([Caduceus.path, "run", "--"] + program)
+      let command = try Program.command("sandwich.py", ["--no-gate", "1.2"], with: Interpreter.any)
+      let run = try OnTerminal([Caduceus.path, "run", "--"] + command)
       #expect(!run.said.contains(" samples, 0 lost"), "\(run.said)")
     }
 

@@ -126,8 +126,9 @@ extension Live {
     @Test func scriptsAndModules() throws {
       let folder = try Folder()
       let interpreter = try Interpreter.any
+      try FileManager.default.createDirectory(atPath: folder.file("bin"), withIntermediateDirectories: false)
       try FileManager.default.createSymbolicLink(
-        atPath: folder.file("python3"), withDestinationPath: interpreter.path)
+        atPath: folder.file("bin/python3"), withDestinationPath: interpreter.path)
       let text = "import sys; print(sys.argv[1:], sys.version.split()[0], __name__)\n"
       for name in ["script.py", "module_of_mine.py", "without_suffix"] {
         try Data(text.utf8).write(to: URL(fileURLWithPath: folder.file(name)))
@@ -135,7 +136,7 @@ extension Live {
       try FileManager.default.createDirectory(
         atPath: folder.file("package"), withIntermediateDirectories: true)
       try Data(text.utf8).write(to: URL(fileURLWithPath: folder.file("package/__main__.py")))
-      let environment = ["PATH": folder.path + ":/usr/bin:/bin"]
+      let environment = ["PATH": folder.file("bin") + ":/usr/bin:/bin"]
       let expected = "['-x', '--native', 'all'] \(interpreter.version) __main__\n"
       for target in [
         ["script.py"], ["./script.py"], ["-m", "module_of_mine"], ["--module", "module_of_mine"],
