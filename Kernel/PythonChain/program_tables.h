@@ -44,6 +44,8 @@ struct scratch {
   struct sample_record sample;
   uint8_t page[PAGE_SLOTS][PAGE_BYTES + 128];
   uint64_t page_address[PAGE_SLOTS]; /* page | 1 when the slot holds it */
+  uint64_t page_touched[PAGE_SLOTS]; /* page from which one frame was read */
+  uint64_t frame_bytes[FRAME_BYTES / 8];
   struct names_record names;
   uint64_t thread_bytes[THREAD_BYTES / 8 + 1];
   uint64_t code_bytes[CODE_BYTES / 8 + 2];

@@ -49,7 +49,7 @@ int sample_thread(struct bpf_perf_event_data *ctx) {
   const struct python_layout *layout = slot ? bpf_map_lookup_elem(&layouts, &slot) : 0;
   struct visit v = {.s = s, .l = layout};
   if (layout) {
-    for (int i = 0; i < PAGE_SLOTS; i++) s->page_address[i] = 0;
+    for (int i = 0; i < PAGE_SLOTS; i++) s->page_address[i] = s->page_touched[i] = 0;
     s->filename = 0;
     s->pending_count = 0;
     if (find_thread(&v, c)) {

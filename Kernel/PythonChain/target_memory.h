@@ -11,22 +11,27 @@ static __always_inline uint64_t word_at(const uint64_t *words, uint32_t offset, 
   return *(const uint64_t *)((const uint8_t *)words + offset);
 }
 
-/* The frame's bytes at `address`, from the page cache; null when the page is not present. */
+/* The frame's bytes at `address`; null when the page is not present. A page is read whole when a second frame lies
+ * in it: frames on the data stack are neighbours, those of generators and entry frames are alone in their pages. */
 static __always_inline const uint8_t *frame_at(struct scratch *s, uint64_t address) {
   uint64_t page = address & ~(uint64_t)(PAGE_BYTES - 1);
   uint32_t offset = address & (PAGE_BYTES - 1);
   uint32_t slot = (page / PAGE_BYTES) & (PAGE_SLOTS - 1);
   HIDE(slot);
   slot &= PAGE_SLOTS - 1;
-  if (offset > PAGE_BYTES - FRAME_BYTES) { /* spans two pages */
-    s->page_address[slot] = 0;
-    if (bpf_probe_read_user(s->page[slot], FRAME_BYTES, (const void *)address)) return 0;
-    return s->page[slot];
-  }
   if (s->page_address[slot] != (page | 1)) {
+    /* One that spans two pages is never taken from one. */
+    if (offset > PAGE_BYTES - FRAME_BYTES || s->page_touched[slot] != page) {
+      s->page_touched[slot] = page;
+      if (bpf_probe_read_user(s->frame_bytes, FRAME_BYTES, (const void *)address)) return 0;
+      return (const uint8_t *)s->frame_bytes;
+    }
     s->page_address[slot] = 0;
     if (bpf_probe_read_user(s->page[slot], PAGE_BYTES, (const void *)page)) return 0;
     s->page_address[slot] = page | 1;
+  } else if (offset > PAGE_BYTES - FRAME_BYTES) {
+    if (bpf_probe_read_user(s->frame_bytes, FRAME_BYTES, (const void *)address)) return 0;
+    return (const uint8_t *)s->frame_bytes;
   }
   HIDE(offset);
   offset &= PAGE_BYTES - 1;
