@@ -52,13 +52,17 @@ public struct Frame: Hashable, Sendable {
   /// Python: line being executed (1-based; the first line of the function where the instruction has
   /// no line). Otherwise 0.
   public var line: Int32
+  /// Python: line of the function's definition, that of its first decorator where it has one
+  /// (`co_firstlineno`); 0 where it is not known. Otherwise 0.
+  public var firstLine: Int32
 
   /// A frame whose strings were interned in the same profile.
-  public init(kind: FrameKind, name: StringID, file: StringID, line: Int32) {
+  public init(kind: FrameKind, name: StringID, file: StringID, line: Int32, firstLine: Int32 = 0) {
     self.kind = kind
     self.name = name
     self.file = file
     self.line = line
+    self.firstLine = firstLine
   }
 }
 

@@ -4,13 +4,13 @@
 /// All distinct strings of a profile; position 0 is the empty string.
 public struct StringTable: Sendable {
   private var strings: [String] = [""]
-  private var positions: [String: UInt32] = ["": 0]
+  private var positions: [ExactString: UInt32] = [ExactString(""): 0]
 
   mutating func intern(_ string: String) -> StringID {
-    if let known = positions[string] { return StringID(index: known) }
+    if let known = positions[ExactString(string)] { return StringID(index: known) }
     let index = UInt32(strings.count)
     strings.append(string)
-    positions[string] = index
+    positions[ExactString(string)] = index
     return StringID(index: index)
   }
 

@@ -323,7 +323,7 @@ package struct StackRecorder: RecordHandler {
       frame: Frame(
         kind: .python, name: profile.intern(string: frame.functionName),
         file: profile.intern(string: frame.file),
-        line: frame.line))
+        line: frame.line, firstLine: frame.firstLine))
     // A frame that has no name yet may get one: its names may come with a later record.
     if context.frames.remark(id) == nil {
       while pythonFrameIDs[slot].count <= index { pythonFrameIDs[slot].append(nil) }

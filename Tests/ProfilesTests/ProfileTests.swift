@@ -22,6 +22,26 @@ private func frame(_ name: String, _ line: Int32, in profile: inout Profile) -> 
   #expect(profile.frames.count == 2)
 }
 
+@Test func namesAreComparedByteByByte() {
+  var profile = Profile()
+  let composed = profile.intern(string: "\u{E9}")
+  #expect(profile.intern(string: "e\u{301}") != composed)
+  #expect(profile.intern(string: "\u{E9}") == composed)
+  #expect(ExactString("\u{E9}") != ExactString("e\u{301}"))
+  #expect(ExactString("\u{E9}") == ExactString("\u{E9}"))
+}
+
+@Test func functionsThatBeginAtOtherLinesAreOtherFrames() {
+  var profile = Profile()
+  let (name, file) = (profile.intern(string: "f"), profile.intern(string: "m.py"))
+  func frame(_ firstLine: Int32) -> FrameID {
+    profile.intern(frame: Frame(kind: .python, name: name, file: file, line: 9, firstLine: firstLine))
+  }
+  #expect(frame(3) == frame(3))
+  #expect(frame(3) != frame(4))
+  #expect(profile[frame(4)].firstLine == 4)
+}
+
 @Test func samplesAddUpPerStackAndThread() {
   var profile = Profile()
   let leaf = frame("leaf", 3, in: &profile)

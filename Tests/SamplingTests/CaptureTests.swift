@@ -1,6 +1,7 @@
 // What is shown of recorded samples, for each choice of native frames.
 
 import CaptureReplay
+import Foundation
 import PerfEvents
 import Profiles
 import Testing
@@ -71,6 +72,31 @@ import Testing
         #expect(!stack.contains { $0.kind == .kernel && $0.name.hasPrefix("kernel+0x") })
       }
     }
+  }
+
+  @Test(arguments: Capture.all) func firstLinesAreThoseOfTheSource(_ name: String) throws {
+    let profile = try #require(try Capture(named: name).profile())
+    var seen = 0
+    for frame in profile.frames {
+      guard frame.kind == .python else {
+        #expect(frame.firstLine == 0)
+        continue
+      }
+      let function = profile[frame.name].split(separator: ".").last.map(String.init) ?? ""
+      let file = profile[frame.file].split(separator: "/").last.map(String.init) ?? ""
+      let path = URL(filePath: Capture.folder).deletingLastPathComponent().appending(path: "Programs/\(file)")
+      guard let source = try? String(contentsOf: path, encoding: .utf8) else { continue }
+      seen += 1
+      if function == "<module>" {
+        #expect(frame.firstLine == 1)
+      } else {
+        let lines = source.split(separator: "\n", omittingEmptySubsequences: false)
+        // A decorated function begins at its first decorator.
+        let first = lines.dropFirst(Int(frame.firstLine) - 1).first { !$0.hasPrefix("@") }
+        #expect(first?.contains("def \(function)(") == true, "\(file):\(frame.firstLine)")
+      }
+    }
+    #expect(seen > 0)
   }
 
   @Test(arguments: Capture.all) func aReplayIsTheSameEveryTime(_ name: String) throws {
