@@ -5,10 +5,13 @@ import Profiles
 /// One line per stack: its frames from the root to the leaf between `;`, a space, and the number of samples.
 ///
 /// A Python frame is `file:function:line` with the file's basename, a native one `symbol (module)` with the
-/// module's basename, a kernel one `symbol ([kernel])`, a marker its own text. A stack without frames is
-/// `[no frames]`. A `;` in a name becomes `:`, a control character or line separator becomes a space, and
-/// no frame is longer than `longestFrame`. Stacks with equal text are one line; all threads are added up.
+/// module's basename, a kernel one `symbol ([kernel])`; a marker, or code of no known module, is its own text. A
+/// stack without frames is `[no frames]`. A `;` in a name becomes `:`, a control character or line separator becomes
+/// a space, and no frame is longer than `longestFrame`. The space before a number that stands alone becomes `_`, so
+/// that nobody takes it for a count. Stacks with equal text are one line.
 /// Lines are in descending order of their counts; those of equal counts are in the order of their text.
+///
+/// All threads are added up, or each thread has lines of its own, which begin with the frame `tid:ID NAME`.
 public struct CollapsedStackCollector: Collector {
   /// Greatest length of a frame's text, in Unicode code points.
   public static let longestFrame = 300
@@ -25,26 +28,45 @@ public struct CollapsedStackCollector: Collector {
   private var texts: [String]
   private var lines: [Line]
 
-  /// Adds up the stacks of `profile` by their text.
-  public init(_ profile: Profile) {
-    var texts: [String] = []
-    var positions: [String: UInt32] = [:]
-    let textOfFrame = profile.frames.map { frame -> UInt32 in
-      let text = Self.text(of: frame, in: profile)
-      if let known = positions[text] { return known }
-      let position = UInt32(texts.count)
-      positions[text] = position
-      texts.append(text)
-      return position
+  /// Adds up the stacks of `profile` by their text, those of all threads together.
+  public init(_ profile: Profile) { self.init(profile, showsThreads: false) }
+
+  /// Adds up the stacks of `profile` by their text; `showsThreads` puts the thread's id and name before each.
+  public init(_ profile: Profile, showsThreads: Bool) {
+    var texts = Texts()
+    let textOfFrame = profile.frames.map { texts.position(of: Self.text(of: $0, in: profile)) }
+    func line(_ stack: StackID) -> [UInt32] {
+      let frames = profile.frames(of: stack)
+      if frames.isEmpty { return [texts.position(of: "[no frames]")] }
+      return frames.reversed().map { textOfFrame[Int($0.index)] }
     }
     var counts: [[UInt32]: UInt64] = [:]
-    for counted in profile.countedStacks {
-      let frames = profile.frames(of: counted.stack).reversed().map { textOfFrame[Int($0.index)] }
-      counts[frames, default: 0] += counted.count
+    if showsThreads {
+      let threads = profile.threads.map { texts.position(of: Self.text(of: $0)) }
+      for sample in profile.samples where sample.count > 0 {
+        counts[[threads[sample.thread]] + line(sample.stack), default: 0] += sample.count
+      }
+    } else {
+      for counted in profile.countedStacks { counts[line(counted.stack), default: 0] += counted.count }
     }
-    self.texts = texts
+    let all = texts.all
+    self.texts = all
     lines = counts.map { Line(frames: $0.key, count: $0.value) }.sorted {
-      $0.count == $1.count ? Self.precedes($0.frames, $1.frames, texts) : $0.count > $1.count
+      $0.count == $1.count ? Self.precedes($0.frames, $1.frames, all) : $0.count > $1.count
+    }
+  }
+
+  /// The distinct texts of frames.
+  private struct Texts {
+    private(set) var all: [String] = []
+    private var positions: [ExactString: UInt32] = [:]
+
+    mutating func position(of text: String) -> UInt32 {
+      if let known = positions[ExactString(text)] { return known }
+      let position = UInt32(all.count)
+      positions[ExactString(text)] = position
+      all.append(text)
+      return position
     }
   }
 
@@ -68,7 +90,6 @@ public struct CollapsedStackCollector: Collector {
         if position > 0 { bytes.append(UInt8(ascii: ";")) }
         bytes.append(contentsOf: texts[Int(frame)].utf8)
       }
-      if line.frames.isEmpty { bytes.append(contentsOf: "[no frames]".utf8) }
       bytes.append(contentsOf: " \(line.count)\n".utf8)
     }
     return bytes
@@ -77,11 +98,44 @@ public struct CollapsedStackCollector: Collector {
   private static func text(of frame: Frame, in profile: Profile) -> String {
     let name = safe(profile[frame.name])
     let place = safe(basename(profile[frame.file]))
-    switch frame.kind {
-    case .python: return python(name, place, frame.line)
-    case .native, .kernel: return native(name, place)
-    case .marker: return NameShortening.shorten(endOf: name, to: longestFrame)
+    let text =
+      switch frame.kind {
+      case .python: python(name, place, frame.line)
+      case .native where !place.isEmpty, .kernel where !place.isEmpty: native(name, place)
+      case .native, .kernel, .marker: NameShortening.shorten(endOf: name, to: longestFrame)
+      }
+    let isBlank = text.unicodeScalars.allSatisfy { $0.properties.isWhitespace }
+    return isBlank ? "[no name]" : withoutCounts(text)
+  }
+
+  private static func text(of thread: ProfiledThread) -> String {
+    let name = safe(thread.name)
+    let text = "tid:\(thread.tid)" + (name.isEmpty ? "" : " \(name)")
+    // A frame always follows, so its end cannot be taken for the count of a line.
+    return withoutCounts(NameShortening.shorten(endOf: text, to: longestFrame), mayEndLine: false)
+  }
+
+  /// `text` with `_` for the space before each number that stands alone. At the end of a stack readers take such a
+  /// number for a first count; between spaces speedscope takes it for the thread id of a line of `perf script`.
+  private static func withoutCounts(_ text: String, mayEndLine: Bool = true) -> String {
+    let scalars = text.unicodeScalars
+    // U+FEFF is white space to JavaScript.
+    let words = scalars.split(omittingEmptySubsequences: false) {
+      $0.properties.isWhitespace || $0.value == 0xFEFF
     }
+    func isCount(_ word: Substring.UnicodeScalarView) -> Bool {
+      guard let first = word.first, ("0"..."9").contains(first) else { return false }
+      return word.allSatisfy { ("0"..."9").contains($0) || $0 == "." || $0 == "/" }
+    }
+    var safe = String.UnicodeScalarView()
+    for (position, word) in words.enumerated() {
+      if position > 0 {
+        let isAlone = (position < words.count - 1 || mayEndLine) && isCount(word)
+        safe.append(isAlone ? "_" : scalars[scalars.index(before: word.startIndex)])
+      }
+      safe.append(contentsOf: word)
+    }
+    return String(safe)
   }
 
   /// The line number is always kept; a long function name loses its end, a very long file name its middle.
