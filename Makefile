@@ -6,7 +6,7 @@
 .DEFAULT_GOAL := build
 SHELL := /bin/sh
 .SHELLFLAGS := -euc
-.PHONY: help deps build demo test bench lint install clean
+.PHONY: help deps build demo test golden bench lint install clean
 
 SWIFT ?= swift
 PREFIX ?= /usr/local
@@ -22,6 +22,8 @@ PROGRAMS := Tests/Programs
 BINARY := .build/release/caduceus
 STAMPS := .build/stamps
 READERS := .build/readers
+# A CPython that has a sampling profiler of its own, to compare with; see fetch_newer_python.sh for what is where.
+PYTHON315 := .build/python3.15
 SOURCES := Package.swift $(shell find Kernel Sources)
 
 help:
@@ -29,6 +31,7 @@ help:
 	make            build caduceus ($(BINARY)); installs missing Debian packages first
 	make demo       build, then profile a small program with a C extension and show the result
 	make test       build, then run every test; the last line is "N passed, N failed"
+	make golden     write Tests/Goldens anew: what the sampling profiler of CPython 3.15 prints
 	make install    copy the program to PREFIX/bin (PREFIX=$(PREFIX)); DESTDIR is honoured
 	make deps       say which Debian packages are missing, and install only those
 	make bench      print nanoseconds per sample, stage by stage, from recorded samples
@@ -158,6 +161,11 @@ $(READERS)/installed: $(STAMPS)/deps $(PROGRAMS)/readers-requirements.txt $(PROG
 	  -r $(PROGRAMS)/readers-requirements.txt -r $(PROGRAMS)/numpy-requirements.txt
 	touch $@
 
+golden:
+	@$(PROGRAMS)/fetch_newer_python.sh 3.15 $(PYTHON315)
+	rm -f Tests/Goldens/*.txt
+	$(PYTHON315)/python -B $(PROGRAMS)/cpython_sampling.py Tests/Goldens/cases.json Tests/Goldens
+
 # SwiftPM links the plugin's tool anew in each build of tests, and everything behind it; the stamp spares that.
 ifeq ($(wildcard .build/debug/*.xctest),)
 .PHONY: $(STAMPS)/tests
@@ -181,6 +189,9 @@ test: build $(STAMPS)/tests $(READERS)/installed
 	  $(PROGRAMS)/build_extension.sh "$$python" .build/extensions/$$version
 	  $(PROGRAMS)/build_embed.sh "$$python" .build/extensions/$$version/embed
 	done
+	# Without it the tests that compare with it say that they are skipped; where CI is, they fail.
+	$(PROGRAMS)/fetch_newer_python.sh 3.15 $(PYTHON315) || true
+	if [ -e $(PYTHON315)/installed ]; then export CADUCEUS_PYTHON315=$(CURDIR)/$(PYTHON315)/python; fi
 	export SWIFT_BACKTRACE=enable=no
 	export CADUCEUS_BINARY=$(CURDIR)/$(BINARY)
 	export CADUCEUS_EXTENSIONS=$(CURDIR)/.build/extensions

@@ -32,6 +32,8 @@ struct MarshalWriter {
     bytes.append(contentsOf: string.utf8.prefix(Int(Int32.max)))
   }
 
+  mutating func appendTrue() { append(code: "T") }
+
   /// A 32-bit integer where it fits, otherwise one of 15-bit digits.
   mutating func append(integer: UInt64) {
     if let small = Int32(exactly: integer) {

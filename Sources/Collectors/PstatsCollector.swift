@@ -1,17 +1,35 @@
-// Samples as pstats entries: who was executing, who was on the stack, who called whom; and the pstats file.
+// Samples as pstats entries: who was executing, who was on the stack, who called whom.
 
 import Profiles
 
-/// Direct and cumulative samples per line of code, with callers.
+/// Direct and cumulative samples per line or per function, with callers.
 ///
-/// A Python frame counts under (file, line being executed, function): per line, not per function. A native
-/// or kernel frame counts under (module, 0, symbol), a marker under ("~", 0, "<its text>").
+/// A Python frame counts under (file, line, function), where the line is that being executed or that of the
+/// definition, as `grouping` says. A native or kernel frame counts under (module, 0, symbol). A marker counts under
+/// ("~", 0, "<its text>"), as does code of which no module is known: CPython's own key for what has no file.
 public struct PstatsCollector: Collector {
+  /// What makes two Python frames one entry.
+  public enum Grouping: Sendable, CaseIterable {
+    /// The line being executed, as in CPython's sampling profiler: a function has an entry per line.
+    case line
+    /// The function: the line of the key is that of its definition, as in cProfile. 0 where that is not known.
+    case function
+  }
+
+  /// What the values of the file's dictionary are.
+  public enum Form: Sendable, CaseIterable {
+    /// As cProfile writes them: callers have four numbers. Every reader of such files takes it.
+    case compatible
+    /// As CPython's sampling profiler writes them: callers have one number, and the key ("__sampled__",) is there
+    /// with True. Only `pstats` of CPython 3.15 and later reads it.
+    case sampled
+  }
+
   /// What samples are counted under; pstats calls it `func`.
   public struct Function: Hashable, Sendable {
     /// `co_filename`, path of the module, or `~`.
     public let file: String
-    /// Line being executed, or 0.
+    /// Line being executed or line of the definition, or 0.
     public let line: Int32
     /// Qualified name, symbol, or the text of a marker between `<` and `>`.
     public let name: String
@@ -21,6 +39,19 @@ public struct PstatsCollector: Collector {
       self.file = file
       self.line = line
       self.name = name
+    }
+
+    /// Whether both are the same key to Python, which compares names code point by code point.
+    public static func == (left: Function, right: Function) -> Bool {
+      left.line == right.line && ExactString(left.file) == ExactString(right.file)
+        && ExactString(left.name) == ExactString(right.name)
+    }
+
+    /// Feeds what is compared.
+    public func hash(into hasher: inout Hasher) {
+      hasher.combine(line)
+      hasher.combine(ExactString(file))
+      hasher.combine(ExactString(name))
     }
   }
 
@@ -68,164 +99,15 @@ public struct PstatsCollector: Collector {
   /// `pstats`, as CPython's own profiler names such files.
   public static var fileExtension: String { "pstats" }
 
+  /// Counts every sample of `profile` by the line being executed.
+  public init(_ profile: Profile) { self.init(profile, grouping: .line) }
+
   /// Counts every sample of `profile`.
-  public init(_ profile: Profile) {
-    var tally = StackTally(profile)
+  public init(_ profile: Profile, grouping: Grouping) {
+    var tally = StackTally(profile, grouping)
     for counted in profile.countedStacks { tally.add(counted) }
     interval = Double(profile.header.period) / 1e9
     samples = tally.samples
     entries = tally.entries(interval: interval)
-  }
-
-  /// A marshalled dictionary from (file, line, function) to (cc, nc, tt, ct, callers), where callers maps
-  /// the caller's key to (nc, cc, tt, ct).
-  ///
-  /// This is what pstats of every CPython, snakeviz, gprof2dot and tuna read. A profile without any frame
-  /// gives an empty dictionary, which pstats itself refuses.
-  public func exported() -> [UInt8] {
-    var writer = MarshalWriter()
-    writer.beginDictionary()
-    for entry in entries {
-      write(entry.function, to: &writer)
-      writer.beginTuple(count: 5)
-      writer.append(integer: entry.cc)
-      writer.append(integer: entry.nc)
-      writer.append(double: entry.tt)
-      writer.append(double: entry.ct)
-      writer.beginDictionary()
-      for caller in entry.callers {
-        write(entries[caller.entry].function, to: &writer)
-        writer.beginTuple(count: 4)
-        writer.append(integer: caller.nc)
-        writer.append(integer: caller.cc)
-        writer.append(double: caller.tt)
-        writer.append(double: caller.ct)
-      }
-      writer.endDictionary()
-    }
-    writer.endDictionary()
-    return writer.bytes
-  }
-
-  private func write(_ function: Function, to writer: inout MarshalWriter) {
-    writer.beginTuple(count: 3)
-    writer.append(string: function.file)
-    writer.append(integer: UInt64(max(0, function.line)))
-    writer.append(string: function.name)
-  }
-}
-
-/// The counting behind `PstatsCollector`.
-private struct StackTally {
-  private struct FunctionCount {
-    let function: PstatsCollector.Function
-    var direct: UInt64 = 0
-    var cumulative: UInt64 = 0
-    /// The last stack that was counted as cumulative.
-    var lastStack = 0
-    /// Positions in `pairs`.
-    var pairs: [Int] = []
-  }
-
-  private struct PairCount {
-    let caller: Int
-    var occurrences: UInt64 = 0
-    var stacks: UInt64 = 0
-    var direct: UInt64 = 0
-    var lastStack = 0
-  }
-
-  private let profile: Profile
-  private var functions: [FunctionCount] = []
-  private var positions: [PstatsCollector.Function: Int] = [:]
-  /// Position of a frame's function; -1 where it was not met yet.
-  private var functionOfFrame: [Int]
-  private var pairs: [PairCount] = []
-  private var pairPositions: [UInt64: Int] = [:]
-  private var stacks = 0
-  private(set) var samples: UInt64 = 0
-
-  init(_ profile: Profile) {
-    self.profile = profile
-    functionOfFrame = Array(repeating: -1, count: profile.frames.count)
-  }
-
-  mutating func add(_ counted: CountedStack) {
-    stacks += 1
-    samples += counted.count
-    var callee = -1
-    var isLeaf = true
-    for frame in profile.frames(of: counted.stack) {
-      let function = position(of: frame)
-      if functions[function].lastStack != stacks {
-        functions[function].lastStack = stacks
-        functions[function].cumulative += counted.count
-      }
-      if callee < 0 {
-        functions[function].direct += counted.count
-      } else {
-        addPair(callee, function, counted.count, calleeIsLeaf: isLeaf)
-        isLeaf = false
-      }
-      callee = function
-    }
-  }
-
-  private mutating func addPair(_ callee: Int, _ caller: Int, _ count: UInt64, calleeIsLeaf: Bool) {
-    let key = UInt64(callee) << 32 | UInt64(caller)
-    let pair: Int
-    if let known = pairPositions[key] {
-      pair = known
-    } else {
-      pair = pairs.count
-      pairs.append(PairCount(caller: caller))
-      pairPositions[key] = pair
-      functions[callee].pairs.append(pair)
-    }
-    pairs[pair].occurrences += count
-    if calleeIsLeaf { pairs[pair].direct += count }
-    if pairs[pair].lastStack != stacks {
-      pairs[pair].lastStack = stacks
-      pairs[pair].stacks += count
-    }
-  }
-
-  private mutating func position(of frame: FrameID) -> Int {
-    let known = functionOfFrame[Int(frame.index)]
-    if known >= 0 { return known }
-    let function = Self.function(of: profile[frame], in: profile)
-    let position = positions[function] ?? functions.count
-    if position == functions.count {
-      positions[function] = position
-      functions.append(FunctionCount(function: function))
-    }
-    functionOfFrame[Int(frame.index)] = position
-    return position
-  }
-
-  private static func function(of frame: Frame, in profile: Profile) -> PstatsCollector.Function {
-    let name = profile[frame.name]
-    switch frame.kind {
-    case .python: return PstatsCollector.Function(file: profile[frame.file], line: frame.line, name: name)
-    case .native, .kernel: return PstatsCollector.Function(file: profile[frame.file], line: 0, name: name)
-    case .marker:
-      let isBracketed = name.hasPrefix("[") && name.hasSuffix("]")
-      let text = isBracketed ? name.dropFirst().dropLast() : name[...]
-      return PstatsCollector.Function(file: "~", line: 0, name: "<\(text)>")
-    }
-  }
-
-  func entries(interval: Double) -> [PstatsCollector.Entry] {
-    functions.map { counted in
-      PstatsCollector.Entry(
-        function: counted.function, cc: counted.direct, nc: counted.cumulative,
-        tt: Double(counted.direct) * interval, ct: Double(counted.cumulative) * interval,
-        callers: counted.pairs.map { position in
-          let pair = pairs[position]
-          return PstatsCollector.Caller(
-            entry: pair.caller, nc: pair.occurrences, cc: pair.stacks,
-            tt: Double(pair.direct) * interval, ct: Double(pair.stacks) * interval)
-        })
-    }
   }
 }

@@ -10,9 +10,10 @@ struct MadeFrame {
   var file: String
   var line: Int32 = 0
   var name: String
+  var firstLine: Int32 = 0
 
-  static func python(_ file: String, _ line: Int32, _ name: String) -> MadeFrame {
-    MadeFrame(file: file, line: line, name: name)
+  static func python(_ file: String, _ line: Int32, _ name: String, of firstLine: Int32 = 0) -> MadeFrame {
+    MadeFrame(file: file, line: line, name: name, firstLine: firstLine)
   }
 
   static func native(_ module: String, _ symbol: String) -> MadeFrame {
@@ -42,7 +43,7 @@ extension Profile {
         intern(
           frame: Frame(
             kind: made.kind, name: intern(string: made.name), file: intern(string: made.file),
-            line: made.line)))
+            line: made.line, firstLine: made.firstLine)))
     }
     record(stack: ids.span, thread: thread, count: count)
   }
@@ -53,6 +54,19 @@ extension Profile {
     let rec = MadeFrame.python("/srv/app.py", 7, "rec")
     let module = MadeFrame.python("/srv/app.py", 11, "<module>")
     return Profile([([leaf, rec, rec, module], 3), ([rec, module], 1)])
+  }
+
+  /// Functions that were found at several of their lines, below a module that was found at two.
+  static var lines: Profile {
+    func work(_ line: Int32) -> MadeFrame { .python("/srv/work.py", line, "work", of: 3) }
+    func module(_ line: Int32) -> MadeFrame { .python("/srv/main.py", line, "<module>", of: 1) }
+    let fit = MadeFrame.native("/usr/lib/libfit.so", "fit")
+    return Profile(
+      period: 1_000_000,
+      [
+        ([work(4), module(20)], 2), ([work(5), module(20)], 3), ([fit, work(5), module(21)], 4),
+        ([work(4), work(6), module(21)], 1), ([.marker("[lost]")], 1),
+      ])
   }
 
   /// Frames of all kinds, with names from every corner of Unicode.

@@ -82,6 +82,47 @@ struct PstatsCollectorTests {
     #expect(collector.entries.map(\.function.line) == [1, 2])
   }
 
+  @Test("By function, all lines of one are one entry, at the line of its definition")
+  func perFunction() throws {
+    let collector = PstatsCollector(.lines, grouping: .function)
+    #expect(
+      collector.entries.map(\.function) == [
+        .init(file: "/srv/work.py", line: 3, name: "work"),
+        .init(file: "/srv/main.py", line: 1, name: "<module>"),
+        .init(file: "/usr/lib/libfit.so", line: 0, name: "fit"),
+        .init(file: "~", line: 0, name: "<lost>"),
+      ])
+    #expect(collector.entries.map(\.cc) == [6, 0, 4, 1])
+    // The stack that holds two lines of one function counts once.
+    #expect(collector.entries.map(\.nc) == [10, 10, 4, 1])
+    #expect(try callers("work", of: collector) == ["<module>": 10, "work": 1])
+    #expect(try callers("fit", of: collector) == ["work": 4])
+  }
+
+  @Test("Functions of one name that begin at other lines are apart; unknown first lines are 0")
+  func sameNames() {
+    let stacks: [(frames: [MadeFrame], count: UInt64)] = [
+      ([.python("a.py", 5, "f", of: 4)], 1), ([.python("a.py", 5, "f", of: 5)], 2),
+      ([.python("a.py", 5, "f")], 3),
+    ]
+    #expect(PstatsCollector(Profile(stacks), grouping: .function).entries.map(\.function.line) == [4, 5, 0])
+    #expect(PstatsCollector(Profile(stacks)).entries.map(\.cc) == [6])
+  }
+
+  @Test("Code of no known module has the key of what has no file")
+  func noModule() {
+    let collector = PstatsCollector(Profile([([.native("", "[unmapped]")], 1)]))
+    #expect(collector.entries.map(\.function) == [.init(file: "~", line: 0, name: "<unmapped>")])
+  }
+
+  @Test("Names are different where one of their bytes is")
+  func exactNames() {
+    let stacks: [(frames: [MadeFrame], count: UInt64)] = [
+      ([.python("\u{E9}.py", 1, "f")], 1), ([.python("e\u{301}.py", 1, "f")], 2),
+    ]
+    #expect(PstatsCollector(Profile(stacks)).entries.map(\.cc) == [1, 2])
+  }
+
   @Test("Equal stacks of different threads are added up")
   func threads() {
     var profile = Profile([([.python("a.py", 1, "f")], 2)])

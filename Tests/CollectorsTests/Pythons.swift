@@ -42,10 +42,11 @@ struct Python: Sendable, CustomTestStringConvertible {
   }
 
   /// Path of a program of the test suite.
-  static func program(_ name: String) -> String {
-    let tests = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
-    return tests.appendingPathComponent("Programs").appendingPathComponent(name).path
-  }
+  static func program(_ name: String) -> String { tests + "/Programs/" + name }
+
+  /// The folder of all tests.
+  static let tests = URL(fileURLWithPath: #filePath).deletingLastPathComponent().deletingLastPathComponent()
+    .path
 
   /// Every CPython in the search path and among pyenv's, each once, oldest first.
   static let all: [Python] = {
@@ -75,6 +76,15 @@ struct Python: Sendable, CustomTestStringConvertible {
   static var readers: Python? {
     ProcessInfo.processInfo.environment["CADUCEUS_READERS_PYTHON"].map { Python(path: $0, version: "") }
   }
+
+  /// CPython 3.15 or later, which has a sampling profiler of its own (`profiling.sampling`).
+  static var withSampling: Python? {
+    ProcessInfo.processInfo.environment["CADUCEUS_PYTHON315"].map { Python(path: $0, version: "3.15") }
+  }
+
+  /// Why a test that needs `withSampling` does not run.
+  static let withoutSampling: Comment =
+    "CADUCEUS_PYTHON315 does not name a CPython 3.15 (fetch_newer_python.sh)"
 
   static var isRequired: Bool { ProcessInfo.processInfo.environment["CI"] != nil }
 

@@ -1,0 +1,77 @@
+"""Prints with CPython's own sampling profiler, from stacks that are written down instead of sampled.
+
+Usage: cpython_sampling.py CASES FOLDER. Runs under CPython 3.15 or later. CASES is a JSON object of "profiles" and
+"cases". A profile has a name and is a list of [count, thread id, [frame, ...]], leaf first, where a frame is
+["python", file, line, function], ["native", module, symbol] or ["marker", "[text]"]. A case has "name", "profile" and,
+where wanted, "format": "table" (the default), "collapsed" or "pstats". A table and a pstats file have "interval" in
+microseconds; a table may have "sort" (a number as CPython has it), "limit", "summary", "colors" and "mode" ("cpu" or
+"wall"). What comes out goes to FOLDER/name.txt, a pstats file to FOLDER/name.pstats.
+"""
+
+import collections
+import contextlib
+import io
+import json
+import os
+import pathlib
+import sys
+
+from profiling.sampling import constants
+from profiling.sampling.pstats_collector import PstatsCollector
+from profiling.sampling.stack_collector import CollapsedStackCollector
+
+Interpreter = collections.namedtuple("Interpreter", "threads")
+Thread = collections.namedtuple("Thread", "thread_id status frame_info")
+Frame = collections.namedtuple("Frame", "filename location funcname opcode")
+
+MODES = {"cpu": constants.PROFILING_MODE_CPU, "wall": constants.PROFILING_MODE_WALL}
+
+
+def frame(kind, *fields):
+    if kind == "python":
+        file, line, function = fields
+        return Frame(file, line, function, None)
+    if kind == "native":
+        module, symbol = fields
+        return Frame(module, 0, symbol, None)
+    (text,) = fields
+    return Frame("~", 0, "<" + text[1:-1] + ">", None)
+
+
+def collect(collector, profile):
+    for count, thread, frames in profile:
+        stack = Thread(thread, 0, [frame(*fields) for fields in frames])
+        collector.collect([Interpreter([stack])], timestamps_us=[0] * count)
+    return collector
+
+
+def table(case, profile):
+    os.environ["PYTHON_COLORS"] = "1" if case.get("colors") else "0"
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        collect(PstatsCollector(case["interval"]), profile).print_stats(
+            case.get("sort", 2), case.get("limit"), case.get("summary", True), MODES[case.get("mode", "cpu")])
+    return output.getvalue()
+
+
+def export(collector, path):
+    with contextlib.redirect_stdout(io.StringIO()):
+        collector.export(path)
+
+
+def main(cases, folder):
+    written = json.loads(pathlib.Path(cases).read_text("utf-8"))
+    for case in written["cases"]:
+        path = pathlib.Path(folder) / (case["name"] + ".txt")
+        profile = written["profiles"][case["profile"]]
+        match case.get("format", "table"):
+            case "table":
+                path.write_bytes(table(case, profile).encode("utf-8"))
+            case "collapsed":
+                export(collect(CollapsedStackCollector(1000), profile), path)
+            case "pstats":
+                export(collect(PstatsCollector(case["interval"]), profile), path.with_suffix(".pstats"))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
