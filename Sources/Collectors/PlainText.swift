@@ -27,14 +27,45 @@ func printable(_ text: String) -> String {
     case "\n": safe += "\\n"
     case "\r": safe += "\\r"
     case "\t": safe += "\\t"
-    case _ where isHarmful(scalar):
-      let digits = String(scalar.value, radix: 16)
-      let width = scalar.value < 0x100 ? 2 : 4
-      safe += (width == 2 ? "\\x" : "\\u") + String(repeating: "0", count: width - digits.count) + digits
+    case _ where isHarmful(scalar): safe += escaped(scalar)
     default: safe.unicodeScalars.append(scalar)
     }
   }
   return safe
+}
+
+/// `text` as Python's `repr` spells it: CPython sorts rows by such texts.
+func pythonLiteral(_ text: String) -> String {
+  let quote: Unicode.Scalar =
+    text.unicodeScalars.contains("'") && !text.unicodeScalars.contains("\"") ? "\"" : "'"
+  var literal = String(quote)
+  for scalar in text.unicodeScalars {
+    switch scalar {
+    case "\n": literal += "\\n"
+    case "\r": literal += "\\r"
+    case "\t": literal += "\\t"
+    case "\\", quote: literal += "\\\(scalar)"
+    case _ where isPrintable(scalar): literal.unicodeScalars.append(scalar)
+    default: literal += escaped(scalar)
+    }
+  }
+  return literal + String(quote)
+}
+
+/// Whether Python's `str.isprintable` holds for a character.
+private func isPrintable(_ scalar: Unicode.Scalar) -> Bool {
+  switch scalar.properties.generalCategory {
+  case .control, .format, .surrogate, .privateUse, .unassigned, .lineSeparator, .paragraphSeparator: false
+  case .spaceSeparator: scalar == " "
+  default: true
+  }
+}
+
+/// `\xhh`, `\uhhhh` or `\Uhhhhhhhh`.
+private func escaped(_ scalar: Unicode.Scalar) -> String {
+  let digits = String(scalar.value, radix: 16)
+  let (letter, width) = scalar.value < 0x100 ? ("x", 2) : scalar.value < 0x10000 ? ("u", 4) : ("U", 8)
+  return "\\" + letter + String(repeating: "0", count: width - digits.count) + digits
 }
 
 /// A number that is not negative with `decimals` (0 to 3) digits after the point, rounded as C and Python do:

@@ -1,10 +1,16 @@
 // The table that is printed when no output file is asked for: one row per line of code.
 
-/// A table of pstats entries, in the columns and the order of CPython's sampling profiler.
+import Profiles
+
+/// A table of pstats entries: the same text as CPython's sampling profiler prints for the same entries.
 ///
-/// Directories are left out of file names; entries that become equal by that are added up.
+/// Directories are left out of file names; entries that become equal by that are added up. The text differs from
+/// CPython's only where that would be wrong or unsafe: a name with a control character is spelled with escapes, and
+/// a `:` in a function name does not move a part of it to the file name in the summary.
 public struct StatsTable: Sendable {
   /// What rows are sorted by. All but `name` sort in descending order; ties keep the order of first sight.
+  ///
+  /// The raw values are those of CPython's own `sort` parameter.
   public enum SortKey: Int, Sendable, CaseIterable {
     /// File, line and function as text, ascending.
     case name = -1
@@ -20,6 +26,25 @@ public struct StatsTable: Sendable {
     case cumulativePercent = 4
     /// Cumulative samples.
     case cumulativeSamples = 5
+
+    /// What CPython's command line calls the order: `--sort NAME`, or `--sort-NAME` in its first version.
+    public var optionName: String {
+      switch self {
+      case .name: "name"
+      case .nsamples: "nsamples"
+      case .tottime: "tottime"
+      case .cumtime: "cumtime"
+      case .samplePercent: "sample-pct"
+      case .cumulativePercent: "cumul-pct"
+      case .cumulativeSamples: "nsamples-cumul"
+      }
+    }
+
+    /// The order of that `optionName`; nil where there is none.
+    public init?(optionName: String) {
+      guard let key = Self.allCases.first(where: { $0.optionName == optionName }) else { return nil }
+      self = key
+    }
   }
 
   /// How the table looks.
@@ -32,6 +57,8 @@ public struct StatsTable: Sendable {
     public var showsSummary = true
     /// Whether ANSI colours are used.
     public var usesColors = false
+    /// Whether samples were taken by CPU time; then a table without rows says that waiting gives none.
+    public var countsCPUTime = true
 
     /// Every row by cumulative time, with the summary, without colours.
     public init() {}
@@ -39,20 +66,24 @@ public struct StatsTable: Sendable {
 
   /// A row: the numbers of one entry, or of several with the same shown name.
   struct Row: Sendable {
+    /// Basename of the file.
     let file: String
-    /// Empty in the summary, which adds up the lines of a function.
-    let line: String
+    /// Nil in the summary, which adds up the lines of a function.
+    let line: Int32?
     let name: String
     var direct: UInt64
     var cumulative: UInt64
+    /// Seconds. Those of several entries are added up entry by entry, not made of the sum of their samples: the last
+    /// bit can differ, and with it the order of rows.
+    var total: Double
+    var cumulativeTotal: Double
   }
 
   let rows: [Row]
   /// Samples in all rows, those beyond the limit included.
   let totalSamples: UInt64
   let samples: UInt64
-  let interval: Double
-  let showsSummary: Bool
+  let options: Options
   let paint: Paint
 
   /// The table of `collector`'s entries.
@@ -60,32 +91,33 @@ public struct StatsTable: Sendable {
     var merged = Self.merge(
       collector.entries.map { entry in
         Row(
-          file: printable(basename(entry.function.file)), line: String(entry.function.line),
-          name: printable(entry.function.name), direct: entry.cc, cumulative: entry.nc)
+          file: basename(entry.function.file), line: entry.function.line, name: entry.function.name,
+          direct: entry.cc, cumulative: entry.nc, total: entry.tt, cumulativeTotal: entry.ct)
       })
     totalSamples = merged.reduce(0) { $0 + $1.direct }
-    Self.sort(&merged, by: options.sort)
+    Self.sort(&merged, by: options.sort, totalSamples: totalSamples)
     rows = options.limit.map { Array(merged.prefix(max(0, $0))) } ?? merged
     samples = collector.samples
-    interval = collector.interval
-    showsSummary = options.showsSummary
+    self.options = options
     paint = Paint(isOn: options.usesColors)
   }
 
   /// Adds up rows of one file, line and function; each stays where its first one was.
   static func merge(_ rows: [Row]) -> [Row] {
     struct Key: Hashable {
-      let file: String
-      let line: String
-      let name: String
+      let file: ExactString
+      let line: Int32?
+      let name: ExactString
     }
     var merged: [Row] = []
     var positions: [Key: Int] = [:]
     for row in rows {
-      let key = Key(file: row.file, line: row.line, name: row.name)
+      let key = Key(file: ExactString(row.file), line: row.line, name: ExactString(row.name))
       if let known = positions[key] {
         merged[known].direct += row.direct
         merged[known].cumulative += row.cumulative
+        merged[known].total += row.total
+        merged[known].cumulativeTotal += row.cumulativeTotal
       } else {
         positions[key] = merged.count
         merged.append(row)
@@ -94,16 +126,18 @@ public struct StatsTable: Sendable {
     return merged
   }
 
-  private static func sort(_ rows: inout [Row], by key: SortKey) {
+  private static func sort(_ rows: inout [Row], by key: SortKey, totalSamples: UInt64) {
     switch key {
     case .name:
-      let texts = rows.map { "('\($0.file)', \($0.line), '\($0.name)')" }
+      let texts = rows.map { "(\(pythonLiteral($0.file)), \($0.line ?? 0), \(pythonLiteral($0.name)))" }
       let order = rows.indices.sorted { precedes(texts[$0], texts[$1]) }
       rows = order.map { rows[$0] }
-    // Shares and times are counts times one factor: the counts give the order, without rounding.
-    case .nsamples, .tottime, .samplePercent: rows = stablySorted(rows) { Double($0.direct) }
-    case .cumtime, .cumulativePercent, .cumulativeSamples:
-      rows = stablySorted(rows) { Double($0.cumulative) }
+    case .nsamples: rows = stablySorted(rows) { Double($0.direct) }
+    case .tottime: rows = stablySorted(rows) { $0.total }
+    case .cumtime: rows = stablySorted(rows) { $0.cumulativeTotal }
+    case .samplePercent: rows = stablySorted(rows) { percent($0.direct, of: totalSamples) }
+    case .cumulativePercent: rows = stablySorted(rows) { percent($0.cumulative, of: totalSamples) }
+    case .cumulativeSamples: rows = stablySorted(rows) { Double($0.cumulative) }
     }
   }
 
@@ -116,20 +150,22 @@ public struct StatsTable: Sendable {
 
   /// The whole text: table, legend and summary. It ends with a line feed.
   public var text: String {
+    // Of nothing, not even the titles of the columns are shown; with a limit of no rows they are.
     guard totalSamples > 0 || !rows.isEmpty else { return emptyText }
     var text = table + legend
-    if showsSummary, !rows.isEmpty { text += summary }
+    if options.showsSummary, !rows.isEmpty { text += summary }
     return text
   }
 
   private var emptyText: String {
     if samples > 0 { return "No frame could be shown: the stacks of all \(samples) samples are empty.\n" }
-    return "No samples were collected.\nThe clock counts CPU time: threads that only wait give no samples.\n"
+    let reason = "This can happen in CPU mode when all threads are idle.\n"
+    return "No samples were collected.\n" + (options.countsCPUTime ? reason : "")
   }
 
   private var table: String {
-    let total = TimeUnit(for: seconds(rows.map(\.direct).max() ?? 0))
-    let cumulative = TimeUnit(for: seconds(rows.map(\.cumulative).max() ?? 0))
+    let total = TimeUnit(for: rows.map(\.total).max() ?? 0)
+    let cumulative = TimeUnit(for: rows.map(\.cumulativeTotal).max() ?? 0)
     let titles = ["nsamples", "sample%", "tottime (\(total.name))", "cumul%", "cumtime (\(cumulative.name))"]
     let widths = [15, 8, max(12, titles[2].unicodeScalars.count), 8, max(12, titles[4].unicodeScalars.count)]
     let header = zip(titles, widths).map { paint.heading(rightAligned($0, $1)) }
@@ -139,9 +175,9 @@ public struct StatsTable: Sendable {
       let cells = [
         "\(row.direct)/\(row.cumulative)",
         fixed(percent(row.direct, of: totalSamples), decimals: 1),
-        fixed(seconds(row.direct) * total.scale, decimals: 3),
+        fixed(row.total * total.scale, decimals: 3),
         fixed(percent(row.cumulative, of: totalSamples), decimals: 1),
-        fixed(seconds(row.cumulative) * cumulative.scale, decimals: 3),
+        fixed(row.cumulativeTotal * cumulative.scale, decimals: 3),
       ]
       let aligned = zip(cells, widths).map { rightAligned($0, $1) }
       text += (aligned + [paint.function(row)]).joined(separator: "  ") + "\n"
@@ -149,20 +185,19 @@ public struct StatsTable: Sendable {
     return text
   }
 
+  // Sentences that CPython prints; readers and their scripts know them.
   private var legend: String {
     let lines = [
-      ("nsamples", "Direct/cumulative samples (executing / anywhere on the stack)"),
-      ("sample%", "Share of all samples in which the function itself was executing"),
-      ("tottime", "Estimated time in the function itself"),
-      ("cumul%", "Share of all samples in which the function was on the stack"),
-      ("cumtime", "Estimated time in the function and everything it called"),
-      ("filename:lineno(function)", "Place and name of the function"),
+      ("nsamples", "Direct/Cumulative samples (direct executing / on call stack)"),
+      ("sample%", "Percentage of total samples this function was directly executing"),
+      ("tottime", "Estimated total time spent directly in this function"),
+      ("cumul%", "Percentage of total samples when this function was on the call stack"),
+      ("cumtime", "Estimated cumulative time (including time in called functions)"),
+      ("filename:lineno(function)", "Function location and name"),
     ]
     return "\n" + paint.heading("Legend:") + "\n"
       + lines.map { "  \(paint.term($0)): \($1)\n" }.joined()
   }
-
-  private func seconds(_ samples: UInt64) -> Double { Double(samples) * interval }
 }
 
 /// Unit of a column of times, chosen by its greatest value in seconds.
@@ -181,7 +216,7 @@ private struct TimeUnit {
   }
 }
 
-/// ANSI colours, or none.
+/// CPython's ANSI colours, or none.
 struct Paint: Sendable {
   let isOn: Bool
 
@@ -194,6 +229,7 @@ struct Paint: Sendable {
   func term(_ text: String) -> String { wrap(text, "33") }
 
   func function(_ row: StatsTable.Row) -> String {
-    wrap(row.file, "32") + ":" + wrap(row.line, "33") + "(" + wrap(row.name, "36") + ")"
+    wrap(printable(row.file), "32") + ":" + wrap(row.line.map { String($0) } ?? "", "33") + "("
+      + wrap(printable(row.name), "36") + ")"
   }
 }

@@ -5,7 +5,9 @@ extension StatsTable {
   var summary: String {
     let functions = Self.merge(
       rows.map { row in
-        Row(file: row.file, line: "", name: row.name, direct: row.direct, cumulative: row.cumulative)
+        Row(
+          file: row.file, line: nil, name: row.name, direct: row.direct, cumulative: row.cumulative,
+          total: row.total, cumulativeTotal: row.cumulativeTotal)
       })
     return "\n" + paint.heading("Summary of Interesting Functions:") + "\n"
       + hotSpots(functions) + indirectCalls(functions) + callMagnification(functions)
