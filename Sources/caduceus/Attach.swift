@@ -35,7 +35,7 @@ struct Attach: ParsableCommand {
   @OptionGroup(title: "Options of one format") var format: FormatArguments
   @OptionGroup var refused: RefusedArguments
 
-  mutating func validate() throws { try format.check(against: output.format) }
+  mutating func validate() throws { try format.check(against: output) }
 
   func run() throws {
     var options = sampling.options(allThreadsByDefault: true)
@@ -56,7 +56,7 @@ struct AttachMain: ParsableCommand {
   @OptionGroup(title: "Options of one format") var format: FormatArguments
   @OptionGroup var refused: RefusedArguments
 
-  mutating func validate() throws { try format.check(against: output.format) }
+  mutating func validate() throws { try format.check(against: output) }
 
   func run() throws {
     var options = sampling.options(allThreadsByDefault: false)

@@ -14,19 +14,13 @@ enum OutputFormat: String, EnumerableFlag {
   }
 }
 
-/// What the table is sorted by, in the original's names.
-enum SortName: String, EnumerableFlag, ExpressibleByArgument {
-  case nsamples
-  case tottime
-  case cumtime
-  case samplePercent = "sample-pct"
-  case cumulativePercent = "cumul-pct"
-  case cumulativeSamples = "nsamples-cumul"
-  case name
+/// The orders of the table, as flags and as values.
+extension StatsTable.SortKey: EnumerableFlag, ExpressibleByArgument {
+  public init?(argument: String) { self.init(optionName: argument) }
 
-  static func name(for value: SortName) -> NameSpecification { .customLong("sort-\(value.rawValue)") }
+  public static func name(for value: Self) -> NameSpecification { .customLong("sort-\(value.optionName)") }
 
-  static func help(for value: SortName) -> ArgumentHelp? {
+  public static func help(for value: Self) -> ArgumentHelp? {
     switch value {
     case .nsamples: "Sort by samples in the function itself."
     case .tottime: "Sort by time in the function itself."
@@ -37,16 +31,24 @@ enum SortName: String, EnumerableFlag, ExpressibleByArgument {
     case .name: "Sort by file, line and function."
     }
   }
+}
 
-  var key: StatsTable.SortKey {
-    switch self {
-    case .nsamples: .nsamples
-    case .tottime: .tottime
-    case .cumtime: .cumtime
-    case .samplePercent: .samplePercent
-    case .cumulativePercent: .cumulativePercent
-    case .cumulativeSamples: .cumulativeSamples
-    case .name: .name
+extension PstatsCollector.Form: ExpressibleByArgument {
+  public init?(argument: String) {
+    switch argument {
+    case "compatible": self = .compatible
+    case "sampled": self = .sampled
+    default: return nil
+    }
+  }
+}
+
+extension PstatsCollector.Grouping: ExpressibleByArgument {
+  public init?(argument: String) {
+    switch argument {
+    case "line": self = .line
+    case "function": self = .function
+    default: return nil
     }
   }
 }
@@ -91,14 +93,14 @@ struct OutputArguments: ParsableArguments {
 
 /// Options of one format only.
 struct FormatArguments: ParsableArguments {
-  @Flag var sortFlags: [SortName] = []
+  @Flag var sortFlags: [StatsTable.SortKey] = []
 
   @Option(
     name: .customLong("sort"),
     help: ArgumentHelp(
       "The same by name: nsamples, tottime, cumtime, sample-pct, cumul-pct, nsamples-cumul or name.",
       valueName: "name"))
-  var sort: SortName?
+  var sort: StatsTable.SortKey?
 
   @Option(
     name: [.customShort("l"), .customLong("limit")],
@@ -109,6 +111,19 @@ struct FormatArguments: ParsableArguments {
     name: .customLong("no-summary"), help: "Print the table without the summary of interesting functions.")
   var noSummary = false
 
+  @Option(
+    name: .customLong("pstats-by"),
+    help: ArgumentHelp(
+      "What a row is: line (the line that was running) or function. (default: line)", valueName: "what"))
+  var grouping: PstatsCollector.Grouping?
+
+  @Option(
+    name: .customLong("pstats-form"),
+    help: ArgumentHelp(
+      "Form of the file: compatible (every reader takes it) or sampled (CPython 3.15's own). (default: compatible)",
+      valueName: "form"))
+  var form: PstatsCollector.Form?
+
   @Flag(name: .customLong("threads"), help: "Put the thread first in each collapsed stack.")
   var threads = false
 
@@ -118,20 +133,23 @@ struct FormatArguments: ParsableArguments {
     if let limit, limit < 1 { throw ValidationError("--limit must be at least 1, not \(limit)") }
     let flags = Set(sortFlags)
     if flags.count > 1 {
-      let names = sortFlags.map { "--sort-\($0.rawValue)" }
+      let names = sortFlags.map { "--sort-\($0.optionName)" }
       throw ValidationError("\(names[0]) and \(names[1]) exclude each other: a table has one order")
     }
     if let sort, !flags.isEmpty {
       throw ValidationError(
-        "--sort \(sort.rawValue) and --sort-\(sortFlags[0].rawValue) exclude each other: a table has one order"
+        "--sort \(sort.optionName) and --sort-\(sortFlags[0].optionName) exclude each other: a table has one order"
       )
     }
   }
 
   /// The original's rule; an option that has its default value is not noticed there, so that it is not here.
-  func check(against format: OutputFormat) throws {
-    switch format {
+  func check(against output: OutputArguments) throws {
+    switch output.format {
     case .pstats:
+      if form != nil, output.output == nil {
+        throw ValidationError("--pstats-form needs -o: a table that is printed has no file form")
+      }
       if threads {
         throw ValidationError(
           "--threads is only valid with --collapsed: functions are added up over all threads")
@@ -141,6 +159,8 @@ struct FormatArguments: ParsableArguments {
       if sort != nil || !sortFlags.isEmpty { given.append("sort") }
       if let limit, limit != Self.defaultLimit { given.append("limit") }
       if noSummary { given.append("summary") }
+      if grouping != nil { given.append("pstats-by") }
+      if form != nil { given.append("pstats-form") }
       guard given.isEmpty else {
         throw ValidationError(
           "The following options are only valid with --pstats format: \(given.joined(separator: ", "))"
@@ -151,7 +171,7 @@ struct FormatArguments: ParsableArguments {
 
   func tableOptions(usesColors: Bool) -> StatsTable.Options {
     var options = StatsTable.Options()
-    options.sort = (sort ?? sortFlags.last ?? .cumtime).key
+    options.sort = sort ?? sortFlags.last ?? .cumtime
     options.limit = limit ?? Self.defaultLimit
     options.showsSummary = !noSummary
     options.usesColors = usesColors

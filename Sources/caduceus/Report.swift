@@ -33,7 +33,8 @@ struct Report {
     }
     if destination == nil || failure != nil {
       let options = format.tableOptions(usesColors: Terminal.wantsColors(tableDescriptor))
-      caduceus.write(StatsTable(PstatsCollector(profile), options: options).text, to: tableDescriptor)
+      let collector = PstatsCollector(profile, grouping: format.grouping ?? .line)
+      caduceus.write(StatsTable(collector, options: options).text, to: tableDescriptor)
     }
     caduceus.write(summary(profile) + closing, to: STDERR_FILENO)
     guard let failure else { return 0 }
@@ -43,8 +44,9 @@ struct Report {
 
   private func exported(_ profile: Profile) -> [UInt8] {
     switch output.format {
-    case .pstats: PstatsCollector(profile).exported()
-    case .collapsed: CollapsedStackCollector(profile).exported()
+    case .pstats:
+      PstatsCollector(profile, grouping: format.grouping ?? .line).exported(form: format.form ?? .compatible)
+    case .collapsed: CollapsedStackCollector(profile, showsThreads: format.threads).exported()
     }
   }
 

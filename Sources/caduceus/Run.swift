@@ -57,7 +57,7 @@ struct Run: ParsableCommand {
       throw ValidationError("-m and -- exclude each other: what follows -- is a command, not a module")
     }
     if let duration { try checkDuration(duration) }
-    try format.check(against: output.format)
+    try format.check(against: output)
   }
 
   func run() throws {

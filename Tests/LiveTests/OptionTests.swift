@@ -32,7 +32,8 @@ extension Live {
         try #require(counts.count == 2 && words.count == 6, "\(line)")
         return Row(
           direct: counts[0], cumulative: counts[1], tottime: Double(words[2]) ?? -1,
-          cumtime: Double(words[4]) ?? -1, place: String(words[5]))
+          cumtime: Double(words[4]) ?? -1,
+          place: words[5].trimmingCharacters(in: .whitespaces))
       }
     }
 
@@ -162,6 +163,51 @@ extension Live {
       #expect(finished.errorText.contains("written to \(folder.path)/\(prefix)\(program.pid)\(suffix)\n"))
     }
 
+    /// One row per function: the definition's line, and no function twice.
+    @Test func rowsByFunction() throws {
+      let table = try rows(sandwich(["attach"], ["--pstats-by", "function", "-l", "100"]).outputText)
+      let places = table.map(\.place)
+      #expect(Set(places).count == places.count)
+      let source = try String(contentsOfFile: Program.path("sandwich.py"), encoding: .utf8)
+      let lines = source.components(separatedBy: "\n")
+      for name in ["sort_key", "sort_them", "main"] {
+        let defined = try #require(lines.firstIndex { $0.hasPrefix("def \(name)(") }) + 1
+        #expect(
+          places.filter { $0.hasSuffix("(\(name))") } == ["sandwich.py:\(defined)(\(name))"], "\(places)")
+      }
+    }
+
+    /// The marker and integer callers of CPython's own profiler, read without pstats.
+    @Test func theSampledForm() throws {
+      let folder = try Folder()
+      _ = try sandwich(["attach"], ["--pstats-form", "sampled", "-o", folder.file("x")])
+      let load = """
+        import marshal, sys
+        stats = marshal.load(open(sys.argv[1], "rb"))
+        print(stats.pop(("__sampled__",)), {type(n) for e in stats.values() for n in e[4].values()} == {int})
+        """
+      let loaded = try Child.run([Interpreter.any.path, "-c", load, folder.file("x")])
+      #expect(loaded.outputText == "True True\n", "\(loaded.description)")
+    }
+
+    @Test func threadsInCollapsedStacks() throws {
+      let folder = try Folder()
+      let program = try Program("many_threads.py", ["3", "0.2"], with: Interpreter.any)
+      let finished = try Caduceus.attach(program, ["--collapsed", "--threads", "-o", folder.file("x")])
+      #expect(finished.status == 0, "\(finished.description)")
+      struct Report: Decodable {
+        struct Worker: Decodable { let id: Int, name: String }
+        let threads: [Worker]
+      }
+      let report = try program.result(Report.self)
+      let text = try folder.text("x")
+      for worker in report.threads {
+        let lines = text.split(separator: "\n").filter { $0.contains(":\(worker.name):") }
+        #expect(
+          !lines.isEmpty && lines.allSatisfy { $0.hasPrefix("tid:\(worker.id) ") }, "\(worker): \(lines)")
+      }
+    }
+
     /// What 3.15 has and we have not is refused by its name, with a reason.
     @Test(arguments: [
       ["--live"], ["--mode", "cpu"], ["--async-aware"], ["--async-mode", "all"], ["--blocking"],
@@ -210,6 +256,14 @@ extension Live {
         ["--collapsed", "--no-summary", "--sort-name", "-l", "3"],
         ["only valid with --pstats format: sort, limit, summary"]
       ),
+      (["--pstats-form", "sampled"], ["--pstats-form needs -o", "table"]),
+      (["--collapsed", "--pstats-by", "function"], ["only valid with --pstats format: pstats-by"]),
+      (
+        ["--collapsed", "-o", "x", "--pstats-form", "sampled"],
+        ["only valid with --pstats format: pstats-form"]
+      ),
+      (["--pstats-by", "module"], ["--pstats-by", "line"]),
+      (["-o", "x", "--pstats-form", "old"], ["--pstats-form"]),
       (["-r", "0"], ["-r", "0.1 to 100000"]), (["-r", "100001"], ["0.1 to 100000"]),
       (["-r", "1mhz"], ["0.1 to 100000"]), (["-r", "fast"], ["0.1 to 100000"]), (["-r", "-1"], ["-r"]),
       (["-r", "hz"], ["0.1 to 100000"]), (["-r", "1e3"], ["0.1 to 100000"]),
