@@ -298,7 +298,9 @@ public final class Sampler {
     let main = lastMainCPU - startMainCPU
     if options.mainThreadOnly {
       ledger.targetCPU = max(main, counted.value)
-      ledger.unsampledCPU = all > main ? all - main : 0
+      // The thread's own figure (schedstat) lags by up to a tick of the kernel's timer, the process's does not.
+      let tick: UInt64 = 10_000_000
+      ledger.unsampledCPU = all > main + tick ? all - main : 0
     } else {
       ledger.targetCPU = events.samplesPerCPU ? all : max(all, counted.value)
     }

@@ -16,10 +16,13 @@ enum OutputFormat: String, EnumerableFlag {
 
 /// The orders of the table, as flags and as values.
 extension StatsTable.SortKey: EnumerableFlag, ExpressibleByArgument {
+  /// The order of that name.
   public init?(argument: String) { self.init(optionName: argument) }
 
+  /// The flag of an order.
   public static func name(for value: Self) -> NameSpecification { .customLong("sort-\(value.optionName)") }
 
+  /// What the flag does.
   public static func help(for value: Self) -> ArgumentHelp? {
     switch value {
     case .nsamples: "Sort by samples in the function itself."
@@ -34,6 +37,7 @@ extension StatsTable.SortKey: EnumerableFlag, ExpressibleByArgument {
 }
 
 extension PstatsCollector.Form: ExpressibleByArgument {
+  /// `compatible` or `sampled`.
   public init?(argument: String) {
     switch argument {
     case "compatible": self = .compatible
@@ -44,6 +48,7 @@ extension PstatsCollector.Form: ExpressibleByArgument {
 }
 
 extension PstatsCollector.Grouping: ExpressibleByArgument {
+  /// `line` or `function`.
   public init?(argument: String) {
     switch argument {
     case "line": self = .line
