@@ -105,7 +105,8 @@ let package = Package(
     .testTarget(
       name: "MixedStacksTests", dependencies: ["MixedStacks", "CaptureReplay"], swiftSettings: borrowing),
     .testTarget(
-      name: "SamplingTests", dependencies: ["Sampling", "CaptureReplay"], swiftSettings: borrowing),
+      name: "SamplingTests", dependencies: ["Sampling", "CaptureReplay", "caduceus"], swiftSettings: borrowing
+    ),
     // The eBPF program, compiled for the host.
     .target(name: "HostPythonChain", path: "Tests/HostPythonChain", cSettings: [.headerSearchPath(".")]),
     .testTarget(

@@ -34,6 +34,9 @@ struct UnwindTable {
     if let section = image.section(named: ".eh_frame") { walk(section.virtualAddress, size: section.size) }
   }
 
+  /// True where the file says of no function how to leave it.
+  var isEmpty: Bool { starts.isEmpty }
+
   /// The function that covers `address`, when it has a well-formed FDE.
   func function(covering address: UInt64) -> Function? {
     var low = 0
@@ -190,4 +193,9 @@ struct UnwindTable {
     }
     return encoding & 0x70 == 0x10 ? place &+ value : value
   }
+}
+
+extension ElfImage {
+  /// Whether the file has unwind information, for any of its functions.
+  public var hasUnwindInformation: Bool { !UnwindTable(image: self).isEmpty }
 }

@@ -50,6 +50,15 @@ public final class ClockEvents {
     return .opened
   }
 
+  /// Tries what `open` does first, the event without its program, and closes it again: 0 or errno. `thread`: 0 for
+  /// the calling one. The event is disabled, so that nothing is interrupted.
+  public static func tryOpening(thread: Int32, period: UInt64) -> Int32 {
+    let event = caduceus_open_clock_event(thread, -1, period, CADUCEUS_CLOCK_INHERIT.rawValue)
+    if event < 0 { return -event }
+    Glibc.close(event)
+    return 0
+  }
+
   /// Lets all events interrupt from now on.
   public func enable() {
     isEnabled = true

@@ -77,6 +77,10 @@ public final class RecordStream {
   /// CPUs that have a ring.
   public var cpuCount: Int { cpus.count }
 
+  /// Descriptors that every CPU's ring needs: an output event for each stack class and one for names, and the
+  /// side-band event.
+  public static func descriptorsPerCPU(stackClasses: Int) -> Int { stackClasses + 2 }
+
   /// Opens the events and rings of all CPUs that are online, and connects them with the program.
   /// `target`: process id (our namespace) whose side-band records are wanted; it may be set once only.
   public init(program: SamplingProgram, ringBytes: Int, target: Int32) throws(PerfEventsError) {
@@ -235,7 +239,7 @@ public final class RecordStream {
   }
 
   /// The CPUs in `/sys/devices/system/cpu/online`, for example `0-3,8`.
-  static func onlineCPUs() -> [Int] {
+  public static func onlineCPUs() -> [Int] {
     guard let file = unsafe fopen("/sys/devices/system/cpu/online", "re") else { return [0] }
     defer { unsafe fclose(file) }
     var buffer = [CChar](repeating: 0, count: 4096)

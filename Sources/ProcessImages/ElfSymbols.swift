@@ -24,6 +24,17 @@ extension ElfImage {
   /// Whether the file has .symtab: its debug file would say nothing more about symbols.
   public var hasFullSymbols: Bool { sections.contains { $0.type == UInt32(SHT_SYMTAB) && $0.size > 0 } }
 
+  /// Whether the file names a function of its own among its dynamic symbols: what it exports, and nothing else.
+  public var exportsFunctions: Bool {
+    let sections = sections.filter { $0.type == UInt32(SHT_DYNSYM) }
+    let tables = sections.isEmpty ? [dynamicTables?.rawSymbols(in: self)] : sections.map(rawSymbols)
+    return tables.contains { table in
+      table?.symbols.contains {
+        $0.definesAddress && ($0.kind == STT_FUNC || $0.kind == STT_GNU_IFUNC)
+      } ?? false
+    }
+  }
+
   /// A function, object or label that the file defines, by its exact name (versions aside); not cached.
   /// Thread-local symbols are not found: they have no address.
   public func symbol(named name: String) -> ElfSymbol? { symbols(named: [name])[name] }

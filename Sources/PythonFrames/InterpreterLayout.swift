@@ -57,6 +57,19 @@ public struct FoundInterpreter: Hashable, Sendable {
   }
 }
 
+/// Where the offsets come from that are then checked on the process.
+public enum LayoutSource: Sendable, Equatable {
+  /// `_Py_DebugOffsets`, the table that the interpreter publishes in its own memory.
+  case debugOffsets
+  /// The numbers of the release that caduceus knows.
+  case table
+}
+
+extension FoundInterpreter {
+  /// Where its offsets come from: 3.13 was the first release to publish them.
+  public var layoutSource: LayoutSource { version.minor >= 13 ? .debugOffsets : .table }
+}
+
 /// Where one interpreter keeps its threads, frames and code objects; each offset was checked on the live process.
 public struct InterpreterLayout: Sendable {
   /// The interpreter.
@@ -113,7 +126,7 @@ public struct InterpreterLayout: Sendable {
       throw .unsupported(interpreter.version)
     }
     var candidate = known
-    if interpreter.version.minor >= 13 {
+    if interpreter.layoutSource == .debugOffsets {
       guard let head = memory.bytes(interpreter.runtime, count: 24) else {
         throw .wrong(field: "runtime", detail: "no memory at \(hex(interpreter.runtime))")
       }

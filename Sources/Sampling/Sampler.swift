@@ -94,7 +94,7 @@ public final class Sampler {
   public static func checkRights() throws(SamplingError) { try Rights.check() }
 
   /// Looks for the interpreter of a running process. One that has just been started gets a second to show it.
-  private static func find(_ watch: InterpreterWatch, _ target: TargetProcess) throws(SamplingError) {
+  static func find(_ watch: InterpreterWatch, _ target: TargetProcess) throws(SamplingError) {
     let limit = RecordStream.clock() + 1_000_000_000
     let end = ProcessEnd(of: target.processID)
     while !watch.look() {

@@ -67,7 +67,7 @@ struct AttachMain: ParsableCommand {
 }
 
 /// A PID on the command line.
-private func processID(_ text: String) throws -> Int32 {
+func processID(_ text: String) throws -> Int32 {
   if let pid = Int32(text) { return pid }
   if Double(text) != nil { throw ValidationError("there is no such PID") }
   throw ValidationError("a PID is a number; to run a program and sample it: caduceus run -- \(text)")

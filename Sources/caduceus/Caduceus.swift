@@ -14,6 +14,7 @@ struct Caduceus: ParsableCommand {
       caduceus attach [OPTIONS] PID
       caduceus run [OPTIONS] -- COMMAND [ARGUMENTS...]
       caduceus [OPTIONS] PID
+      caduceus doctor [PID]
       """,
     discussion: """
       EXAMPLES
@@ -34,7 +35,7 @@ struct Caduceus: ParsableCommand {
       attach, see `caduceus attach --help`.
       """,
     version: "0.1.0",
-    subcommands: [Attach.self, Run.self, AttachMain.self, Dump.self, Replay.self],
+    subcommands: [Attach.self, Run.self, Doctor.self, AttachMain.self, Dump.self, Replay.self],
     defaultSubcommand: AttachMain.self)
 
   static func main() {

@@ -1,0 +1,64 @@
+// Tries, one step after the other, everything that sampling sets up, and takes it down again.
+
+import Glibc
+import PerfEvents
+
+/// What was set up for a trial; it goes with this value.
+struct SamplingTrial {
+  /// How the calling thread's clock event could be opened.
+  let clockEvent: Trial
+  /// How the eBPF program could be loaded.
+  let program: Trial
+  /// How the rings could be made.
+  let rings: Trial
+  /// How the program could be attached to an event of the calling thread.
+  let attaching: Trial
+
+  /// Loads the program, makes every ring and attaches to a disabled event of the calling thread, which therefore
+  /// interrupts nothing. When this returns nothing of it is left.
+  init(_ options: SamplingOptions = SamplingOptions()) {
+    Rights.raiseFileLimit()
+    let period = options.interval * 1000
+    let code = ClockEvents.tryOpening(thread: 0, period: period)
+    clockEvent = code == 0 ? .worked : .failed(errno: code, detail: "")
+    var configuration = ProgramConfiguration(processID: getpid(), namespaceDevice: 0, namespaceInode: 0)
+    configuration.stackBytes = ProgramConfiguration.stackClasses(largest: options.stackBytes)
+    let loaded: SamplingProgram
+    do throws(PerfEventsError) {
+      loaded = try SamplingProgram(configuration)
+      program = .worked
+    } catch {
+      program = Self.failure(error)
+      rings = .notTried("they need the eBPF program")
+      attaching = .notTried("it needs the eBPF program")
+      return
+    }
+    do throws(PerfEventsError) {
+      _ = try RecordStream(program: loaded, ringBytes: options.chosenRingBytes, target: getpid())
+      rings = .worked
+    } catch {
+      rings = Self.failure(error)
+    }
+    guard clockEvent == .worked else {
+      attaching = .notTried("it needs an event")
+      return
+    }
+    do throws(PerfEventsError) {
+      _ = try ClockEvents(program: loaded, period: period, mainThreadOnly: false).open(thread: 0)
+      attaching = .worked
+    } catch {
+      attaching = Self.failure(error)
+    }
+  }
+
+  /// errno, and the step where it is not plain from what was tried.
+  private static func failure(_ error: PerfEventsError) -> Trial {
+    switch error {
+    case .open(_, let code), .attach(let code): .failed(errno: code, detail: "")
+    case .mapRing(let bytes, let code): .failed(errno: code, detail: "mapping \(bytes >> 10) KiB")
+    case .program(let step, let code): .failed(errno: code, detail: step)
+    case .refused(let code, let lines): .failed(errno: code, detail: lines)
+    case .noSuchProcess: .failed(errno: ESRCH, detail: "")
+    }
+  }
+}

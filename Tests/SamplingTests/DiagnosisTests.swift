@@ -1,0 +1,435 @@
+// What facts about a machine and a process mean, and the facts that are made of text.
+
+import Glibc
+import Testing
+
+@testable import Sampling
+
+@Suite struct DiagnosisTests {
+  // MARK: Facts from text
+
+  @Test(arguments: [
+    ("6.1.0-13-amd64", "6.1"), ("5.15.0-91-generic", "5.15"), ("6.18.44", "6.18"), ("6.19-rc1", "6.19"),
+    ("6.12+", "6.12"), ("7.0.0", "7.0"), ("6.6.87.2-microsoft-standard-WSL2", "6.6"), ("6", nil),
+    ("x.y", nil),
+    ("", nil),
+  ])
+  func kernelVersions(_ release: String, _ version: String?) {
+    #expect(KernelVersion(release: release)?.description == version)
+  }
+
+  @Test func versionsCompareByNumber() {
+    #expect(KernelVersion(5, 19) < KernelVersion(6, 1))
+    #expect(KernelVersion(6, 9) < KernelVersion(6, 10))
+    #expect(KernelVersion(6, 1) >= KernelVersion.oldestSupported)
+  }
+
+  @Test func whatKernelsLack() {
+    #expect(KernelVersion(6, 0).lacks.isEmpty)
+    #expect(KernelVersion(5, 19).lacks == ["the count of lost records (6.0)"])
+    #expect(KernelVersion(5, 15).lacks == ["bpf_loop (5.17)", "the count of lost records (6.0)"])
+    #expect(KernelVersion(5, 4).lacks.count == 5)
+  }
+
+  @Test func theChosenWord() {
+    #expect(MachineDiagnosis.chosen("[none] integrity confidentiality") == "none")
+    #expect(MachineDiagnosis.chosen("none integrity [confidentiality]") == "confidentiality")
+    #expect(MachineDiagnosis.chosen("") == nil)
+    #expect(MachineDiagnosis.chosen("][") == nil)
+  }
+
+  @Test func statusLines() {
+    let text = "Name:\tCapEff: 1\nCapEff:\t000001ffffffffff\nSeccomp:\t2\nSeccomp_filters:\t1\n"
+    #expect(SystemText.value(of: "CapEff", in: text) == "000001ffffffffff")
+    #expect(SystemText.value(of: "Seccomp", in: text) == "2")
+    #expect(SystemText.value(of: "CapBnd", in: text) == nil)
+    #expect(SystemText.value(of: "MemAvailable", in: "MemFree:  1 kB\nMemAvailable:   77 kB") == "77 kB")
+  }
+
+  @Test func containers() {
+    func find(_ variable: String? = nil, _ cgroup: String = "0::/", files: Set<String> = []) -> String? {
+      MachineDiagnosis.Container.find(variable: variable, cgroup: cgroup) { files.contains($0) }?.kind
+    }
+    #expect(find() == nil)
+    #expect(find(files: ["/.dockerenv"]) == "docker")
+    #expect(find("podman", files: ["/run/.containerenv"]) == "podman")
+    #expect(find("systemd-nspawn") == "systemd-nspawn")
+    #expect(find("", "0::/user.slice/user-1000.slice") == nil)
+    #expect(find(nil, "0::/kubepods.slice/pod1/cri-containerd-77.scope") == "kubernetes")
+    #expect(find(nil, "9:name=systemd:/\n3:cpu:/docker/77\n0::/") == "docker")
+  }
+
+  @Test func theAdministratorIncludesWhatWasSplitOffFromIt() {
+    let administrator = CapabilitySet([.systemAdministrator])
+    #expect(administrator.missing == [.systemTrace])
+    #expect(administrator.grants(.checkpoint) && !administrator.grants(.systemPriority))
+    #expect(CapabilitySet([.performance, .eBPF, .systemTrace]).missing.isEmpty)
+    #expect(CapabilitySet.none.missing == Capability.needed)
+    // CAP_SYS_PTRACE 19, CAP_PERFMON 38, CAP_BPF 39 of include/uapi/linux/capability.h.
+    #expect(CapabilitySet([.performance, .eBPF, .systemTrace]).bits == 0xC0_0008_0000)
+  }
+
+  @Test(arguments: [
+    ("libc.so.6", true), ("libc-2.31.so", true), ("libm.so.6", true), ("ld-linux-x86-64.so.2", true),
+    ("ld-musl-x86_64.so.1", true), ("libnss_files.so.2", true), ("libpthread.so.0", true),
+    ("libcrypto.so.3", false), ("libmkl_rt.so.2", false), ("math.cpython-312-x86_64-linux-gnu.so", false),
+    ("libc++.so.1", false), ("libcuda.so.1", false), ("libm", false), ("ld-tool", false),
+  ])
+  func filesOfTheCLibrary(_ name: String, _ isPart: Bool) {
+    #expect(ModuleDiagnosis.isCLibrary(name) == isPart)
+  }
+
+  @Test(arguments: [
+    ("/x/lib/python3.12/site-packages/pandas/_libs/lib.so", "pandas/_libs/lib.so"),
+    ("/usr/lib/python3/dist-packages/a.so", "a.so"),
+    ("/x/lib/python3.12/lib-dynload/_ssl.so", "_ssl.so"), ("/usr/lib/libz.so.1", "libz.so.1"),
+  ])
+  func shortPaths(_ path: String, _ short: String) {
+    #expect(ModuleDiagnosis(path: path, kind: .library).shortPath == short)
+  }
+
+  // MARK: Machines
+
+  /// One fact of a healthy machine is changed: what is said of it then, and by which commands it is improved.
+  struct Change: Sendable, CustomTestStringConvertible {
+    let subject: String
+    let mark: Finding.Mark
+    let commands: [String]
+    let words: String
+    let make: @Sendable (inout MachineDiagnosis) -> Void
+
+    init(
+      _ subject: String, _ mark: Finding.Mark, _ words: String, _ commands: [String] = [],
+      _ make: @escaping @Sendable (inout MachineDiagnosis) -> Void
+    ) {
+      self.subject = subject
+      self.mark = mark
+      self.words = words
+      self.commands = commands
+      self.make = make
+    }
+
+    var testDescription: String { "\(subject): \(words)" }
+  }
+
+  private static let grant = "setcap cap_bpf,cap_perfmon,cap_sys_ptrace+ep $(command -v caduceus)"
+  private static let run = "docker run --cap-add PERFMON --cap-add BPF --cap-add SYS_PTRACE IMAGE"
+
+  static let changes: [Change] = [
+    Change("kernel", .problem, "bpf_loop (5.17)") { $0.kernelRelease = "5.15.0" },
+    Change("kernel", .problem, "not supported") { $0.kernelRelease = "6.0.0" },
+    Change("kernel", .ok, "6.1.0") { $0.kernelRelease = "6.1.0" },
+    Change("kernel", .note, "6.1 or later") { $0.kernelRelease = "unknown" },
+    Change("type information", .problem, "CONFIG_DEBUG_INFO_BTF") { $0.hasTypeInformation = false },
+    Change("lockdown", .problem, "lockdown=confidentiality") { $0.lockdown = "confidentiality" },
+    Change("lockdown", .ok, "integrity") { $0.lockdown = "integrity" },
+    Change("lockdown", .ok, "not to be seen") { $0.lockdown = nil },
+    // A right that is missing, seen by what was tried.
+    Change("perf_event_open", .problem, "CAP_PERFMON is missing", [grant]) {
+      $0.capabilities = CapabilitySet([.eBPF, .systemTrace])
+      $0.clockEvent = .failed(errno: EACCES, detail: "")
+    },
+    Change(
+      "perf_event_open", .problem, "seccomp",
+      [
+        "docker run --security-opt seccomp=unconfined --cap-add PERFMON --cap-add BPF --cap-add SYS_PTRACE IMAGE"
+      ]
+    ) {
+      $0.isFiltered = true
+      $0.container = .init(kind: "docker", evidence: "")
+      $0.clockEvent = .failed(errno: EPERM, detail: "")
+    },
+    Change(
+      "perf_event_open", .problem, "user namespace",
+      [
+        "sudo podman run --cap-add PERFMON --cap-add BPF --cap-add SYS_PTRACE IMAGE"
+      ]
+    ) {
+      $0.isInitialUserNamespace = false
+      $0.container = .init(kind: "podman", evidence: "")
+      $0.clockEvent = .failed(errno: EACCES, detail: "")
+    },
+    Change("perf_event_open", .problem, "is above 2", ["sysctl kernel.perf_event_paranoid=2"]) {
+      $0.capabilities = CapabilitySet(Capability.needed)
+      $0.settings["kernel.perf_event_paranoid"] = "3"
+      $0.clockEvent = .failed(errno: EACCES, detail: "")
+    },
+    Change("perf_event_open", .problem, "CONFIG_PERF_EVENTS") {
+      $0.clockEvent = .failed(errno: ENOSYS, detail: "")
+    },
+    Change("eBPF program", .problem, "CAP_BPF is missing", [grant]) {
+      $0.capabilities = CapabilitySet([.performance, .systemTrace])
+      $0.program = .failed(errno: EPERM, detail: "")
+    },
+    Change("eBPF program", .problem, "(R1 invalid mem access)") {
+      $0.program = .failed(errno: EINVAL, detail: "R1 invalid mem access")
+    },
+    Change("eBPF program", .problem, "CONFIG_BPF_SYSCALL") {
+      $0.program = .failed(errno: ENOSYS, detail: "")
+    },
+    Change("rings", .problem, "ulimit -l", ["sysctl kernel.perf_event_mlock_kb=4100"]) {
+      $0.rings = .failed(errno: EPERM, detail: "mapping 4100 KiB")
+    },
+    Change("rings", .problem, "open files", ["ulimit -n 65536"]) {
+      $0.rings = .failed(errno: EMFILE, detail: "")
+    },
+    Change("attaching", .problem, "CONFIG_BPF_EVENTS") { $0.attaching = .failed(errno: EINVAL, detail: "") },
+    Change("attaching", .note, "not tried: it needs an event") {
+      $0.attaching = .notTried("it needs an event")
+    },
+    // Capabilities, by who asks.
+    Change("CAP_BPF", .problem, "missing", [grant]) { $0.capabilities = CapabilitySet([.performance]) },
+    Change("CAP_SYS_PTRACE", .problem, "missing", ["sudo " + grant]) {
+      $0.user = 1000
+      $0.capabilities = .none
+    },
+    Change("CAP_SYS_PTRACE", .problem, "bounding set") { ($0.capabilities, $0.bounding) = (.none, .none) },
+    Change("CAP_PERFMON", .problem, "no_new_privs") {
+      $0.capabilities = .none
+      $0.hasNoNewPrivileges = true
+    },
+    Change("CAP_PERFMON", .problem, "missing", [run]) {
+      ($0.capabilities, $0.bounding) = (.none, .none)
+      $0.container = .init(kind: "docker", evidence: "")
+    },
+    Change("CAP_PERFMON", .ok, "CAP_SYS_ADMIN includes it") {
+      $0.capabilities = CapabilitySet([.systemAdministrator, .systemTrace])
+    },
+    Change(
+      "CAP_SYS_NICE", .note, "priority",
+      [
+        "setcap cap_bpf,cap_perfmon,cap_sys_nice,cap_sys_ptrace+ep $(command -v caduceus)"
+      ]
+    ) { $0.capabilities = CapabilitySet(Capability.needed) },
+    Change(
+      "CAP_CHECKPOINT_RESTORE", .note, "deleted",
+      [
+        "setcap cap_bpf,cap_checkpoint_restore,cap_perfmon,cap_sys_ptrace+ep $(command -v caduceus)"
+      ]
+    ) { $0.capabilities = CapabilitySet(Capability.needed) },
+    Change("CAP_CHECKPOINT_RESTORE", .ok, "includes it") {
+      $0.capabilities = CapabilitySet(Capability.needed + [.systemAdministrator])
+    },
+    Change("CAP_SYS_ADMIN", .ok, "not held") { $0.capabilities = CapabilitySet(Capability.needed) },
+    // Sysctls.
+    Change("kernel.perf_event_paranoid", .ok, "4") { $0.settings["kernel.perf_event_paranoid"] = "4" },
+    Change("kernel.perf_event_paranoid", .ok, "this one does not") {
+      $0.settings["kernel.perf_event_paranoid"] = "3"
+      $0.capabilities = CapabilitySet(Capability.needed)
+    },
+    Change("kernel.perf_event_paranoid", .problem, "CAP_SYS_ADMIN", ["sysctl kernel.perf_event_paranoid=2"]) {
+      $0.settings["kernel.perf_event_paranoid"] = "3"
+      $0.capabilities = CapabilitySet(Capability.needed)
+      $0.clockEvent = .failed(errno: EACCES, detail: "")
+    },
+    Change("kernel.perf_event_paranoid", .ok, "not to be seen") {
+      $0.settings["kernel.perf_event_paranoid"] = nil
+    },
+    Change("kernel.yama.ptrace_scope", .problem, "until the next boot") {
+      $0.settings["kernel.yama.ptrace_scope"] = "3"
+    },
+    Change("kernel.yama.ptrace_scope", .ok, "2") { $0.settings["kernel.yama.ptrace_scope"] = "2" },
+    Change(
+      "kernel.perf_event_max_sample_rate", .note, "999", ["sysctl kernel.perf_event_max_sample_rate=100000"]
+    ) {
+      $0.settings["kernel.perf_event_max_sample_rate"] = "999"
+    },
+    Change("kernel.perf_event_max_sample_rate", .ok, "1000") {
+      $0.settings["kernel.perf_event_max_sample_rate"] = "1000"
+    },
+    Change("net.core.bpf_jit_enable", .note, "interpreted", ["sysctl net.core.bpf_jit_enable=1"]) {
+      $0.settings["net.core.bpf_jit_enable"] = "0"
+    },
+    Change("kernel functions", .note, "hidden", ["sysctl kernel.kptr_restrict=1"]) {
+      $0.showsKernelNames = false
+      $0.settings["kernel.kptr_restrict"] = "2"
+    },
+    Change(
+      "kernel functions", .note, "hidden",
+      [
+        "sudo setcap cap_bpf,cap_perfmon,cap_sys_ptrace,cap_syslog+ep $(command -v caduceus)"
+      ]
+    ) {
+      $0.user = 1000
+      $0.showsKernelNames = false
+    },
+    // Where it runs.
+    Change("container", .note, "kubernetes (/proc/self/cgroup)") {
+      $0.container = .init(kind: "kubernetes", evidence: "/proc/self/cgroup")
+    },
+    Change("seccomp", .note, "filtered") { $0.isFiltered = true },
+    Change("user namespace", .note, "nested") { $0.isInitialUserNamespace = false },
+    Change("pid namespace", .note, "nested") { $0.isInitialPidNamespace = false },
+    Change("pid namespace", .problem, "/proc of its own", ["unshare --pid --fork --mount-proc COMMAND"]) {
+      $0.hasOwnProc = false
+    },
+    Change("open files", .ok, "1104") { $0.openFilesLimit = 1104 },
+    Change("open files", .note, "1103", ["ulimit -n 65536"]) { $0.openFilesLimit = 1103 },
+    Change("open files", .note, "1103", ["sudo prlimit --nofile=65536:65536 --pid $$"]) {
+      $0.openFilesLimit = 1103
+      $0.user = 1000
+      $0.capabilities = .none
+    },
+    Change("memory of the rings", .note, "--ring-size") { $0.availableMemory = 127 << 20 },
+    Change("memory of the rings", .ok, "32 MiB") { $0.availableMemory = 128 << 20 },
+    Change("memory of the rings", .ok, "32 MiB") { $0.availableMemory = nil },
+  ]
+
+  @Test(arguments: changes) func whatAChangedFactMeans(_ change: Change) throws {
+    var machine = MachineDiagnosis.healthy
+    change.make(&machine)
+    let findings = Diagnosis(machine: machine).machineFindings
+    #expect(findings.count == 27)
+    let finding = try #require(findings.first { $0.subject == change.subject })
+    #expect(finding.mark == change.mark, "\(finding)")
+    #expect(finding.text.contains(change.words), "\(finding)")
+    #expect(finding.commands == change.commands)
+    if change.mark == .problem { #expect(!Diagnosis(machine: machine).canSample) }
+  }
+
+  @Test func aHealthyMachineHasNothingToSay() {
+    let diagnosis = Diagnosis(machine: .healthy, target: .healthy)
+    for finding in diagnosis.machineFindings + diagnosis.targetFindings {
+      #expect(finding.mark == .ok, "\(finding)")
+      #expect(finding.commands.isEmpty)
+      #expect(!finding.text.contains("\n"))
+    }
+    #expect(diagnosis.canSample)
+  }
+
+  /// Notes alone do not stand in the way.
+  @Test func notesAreNoProblems() {
+    var machine = MachineDiagnosis.healthy
+    machine.isInitialPidNamespace = false
+    machine.showsKernelNames = false
+    machine.capabilities = CapabilitySet(Capability.needed)
+    #expect(Diagnosis(machine: machine).canSample)
+  }
+
+  // MARK: Processes
+
+  private func finding(
+    _ subject: String, on machine: MachineDiagnosis = .healthy, _ change: (inout TargetDiagnosis) -> Void
+  ) throws -> Finding {
+    var target = TargetDiagnosis.healthy
+    change(&target)
+    return try #require(
+      Diagnosis(machine: machine, target: target).targetFindings.first { $0.subject == subject })
+  }
+
+  @Test func aProcessThatIsNotThere() {
+    var target = TargetDiagnosis(processID: 7)
+    target.refusal = "no process with PID 7 exists"
+    let findings = Diagnosis(machine: .healthy, target: target).targetFindings
+    #expect(
+      findings == [
+        Finding(.problem, "process", "no process with PID 7 exists", commands: ["pgrep -af python"])
+      ])
+  }
+
+  @Test func access() throws {
+    let denied = try finding("access", on: .ordinaryUser) { $0.reading = .failed(errno: EACCES, detail: "") }
+    #expect(denied.mark == .problem)
+    #expect(denied.text.contains("Permission denied; CAP_SYS_PTRACE is missing"))
+    #expect(denied.commands == ["sudo " + Self.grant])
+    let unsampled = try finding("access") { $0.clockEvent = .failed(errno: EACCES, detail: "") }
+    #expect(unsampled.mark == .problem)
+    #expect(unsampled.text.contains("its threads cannot be sampled: Permission denied"))
+    var machine = MachineDiagnosis.healthy
+    machine.settings["kernel.yama.ptrace_scope"] = "3"
+    let protected = try finding("access", on: machine) { $0.reading = .failed(errno: EPERM, detail: "") }
+    #expect(protected.text.contains("kernel.yama.ptrace_scope is 3"))
+  }
+
+  @Test func interpreters() throws {
+    let refused = try finding("interpreter") {
+      $0.refusal = "it runs PyPy"
+      $0.interpreter = nil
+      $0.modules = []
+    }
+    #expect(refused == Finding(.problem, "interpreter", "it runs PyPy"))
+    let unproven = try finding("layout") {
+      $0.refusal = "layout field thread.next: not readable"
+      $0.interpreter?.isValidated = false
+    }
+    #expect(unproven.mark == .note && unproven.text.contains("not proven"))
+    let published = try finding("layout") { $0.interpreter?.layoutSource = .debugOffsets }
+    #expect(published.mark == .ok && published.text.contains("_Py_DebugOffsets"))
+    let stripped = try finding("interpreter") { $0.modules[0].symbols = .exported }
+    #expect(stripped.mark == .note && stripped.text.contains("only what it exports has names"))
+  }
+
+  @Test func otherNamespaces() throws {
+    let nested = try finding("pid namespace") {
+      $0.pidNamespace = 4_026_532_111
+      $0.ownProcessID = 1
+    }
+    #expect(nested.mark == .ok && nested.text.contains("PID 1"))
+    #expect(try finding("pid namespace") { $0.pidNamespace = nil }.mark == .note)
+  }
+
+  @Test func threadsNeedOpenFiles() throws {
+    var machine = MachineDiagnosis.healthy
+    machine.openFilesLimit = 100
+    #expect(try finding("threads", on: machine) { $0.threads = 20 }.mark == .ok)
+    let tooMany = try finding("threads", on: machine) { $0.threads = 21 }
+    #expect(tooMany.mark == .problem && tooMany.text.contains("101 open files: the limit is 100"))
+    #expect(tooMany.commands == ["ulimit -n 65536"])
+  }
+
+  @Test func symbolsOfModules() throws {
+    func add(_ count: Int, _ symbols: ModuleDiagnosis.Symbols, _ facts: inout TargetDiagnosis) {
+      for number in 0..<count {
+        facts.modules.append(
+          ModuleDiagnosis(
+            path: "/x/site-packages/p/\(symbols)\(number).so", kind: .extension, symbols: symbols,
+            buildID: "1"))
+      }
+    }
+    let some = try finding("symbols") {
+      add(1, .exported, &$0)
+      add(1, .missing, &$0)
+    }
+    #expect(some.mark == .note)
+    #expect(
+      some.text == "1 of 3 modules have symbols; only names of exported functions for: p/exported0.so; "
+        + "no function names for: p/missing0.so")
+    let many = try finding("symbols") { add(9, .missing, &$0) }
+    #expect(many.text.hasSuffix("p/missing4.so, p/missing5.so and 3 more"), "\(many.text)")
+    // The program that starts the interpreter is not counted, one that embeds it is.
+    let programs = try finding("symbols") {
+      $0.modules.append(ModuleDiagnosis(path: "/usr/bin/python3", kind: .program, symbols: .missing))
+      $0.modules.append(ModuleDiagnosis(path: "/opt/solver", kind: .program, symbols: .missing))
+    }
+    #expect(programs.text == "1 of 2 modules have symbols; no function names for: solver")
+  }
+
+  @Test func unwindingAndBuildIDs() throws {
+    let stuck = try finding("unwinding") { $0.modules[1].hasUnwindInformation = false }
+    #expect(stuck.mark == .note && stuck.text.hasSuffix("stacks may end in: fit/_core.so"))
+    let anonymous = try finding("build-ids") { $0.modules[1].buildID = "" }
+    #expect(anonymous.mark == .note && anonymous.text.hasSuffix("none for: fit/_core.so"))
+  }
+
+  @Test func filesThatAreGone() throws {
+    let readable = try finding("files") {
+      $0.modules[1].file = .replaced
+      $0.modules[2].file = .deleted
+    }
+    #expect(readable.mark == .note && readable.commands.isEmpty)
+    #expect(
+      readable.text == "deleted since the program was started: libm.so.6; replaced since the program was "
+        + "started: fit/_core.so; what is mapped can be read")
+    var machine = MachineDiagnosis.healthy
+    machine.capabilities = CapabilitySet(Capability.needed)
+    let unreadable = try finding("files", on: machine) {
+      $0.modules[1].file = .deleted
+      $0.modules[1].isReadable = false
+    }
+    #expect(unreadable.text.hasSuffix("what is mapped cannot be read of: fit/_core.so"))
+    #expect(
+      unreadable.commands == [
+        "setcap cap_bpf,cap_checkpoint_restore,cap_perfmon,cap_sys_ptrace+ep $(command -v caduceus)"
+      ])
+  }
+}
