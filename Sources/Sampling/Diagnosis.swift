@@ -52,6 +52,9 @@ public struct Diagnosis: Equatable, Sendable {
     machine.program = trial.program
     machine.rings = trial.rings
     machine.attaching = trial.attaching
+    if let descriptors = trial.descriptors {
+      machine.fixedDescriptors = descriptors + SamplingTrial.furtherDescriptors
+    }
     target = processID.map { TargetDiagnosis.gather($0) }
   }
 

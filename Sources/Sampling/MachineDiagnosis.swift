@@ -71,7 +71,8 @@ public struct MachineDiagnosis: Equatable, Sendable {
   public var openFilesLimit: UInt64 = 0
   /// CPUs that are online: each gets a ring.
   public var cpus = 0
-  /// Descriptors that sampling needs before the first thread's.
+  /// Descriptors that sampling needs before the first thread's: counted, or estimated where the rings could not be
+  /// made.
   public var fixedDescriptors = 0
   /// Bytes of one CPU's ring at the default rate.
   public var ringBytes = 0
@@ -150,8 +151,8 @@ extension MachineDiagnosis {
     return facts
   }
 
-  /// The standard streams, the eBPF program with its maps, signals, the target's end and files that are being read.
-  private static let otherDescriptors = 32
+  /// About what the standard streams, the eBPF program with its maps, signals and the target's end take.
+  private static let otherDescriptors = 18
 
   /// The word in brackets of `[none] integrity confidentiality`.
   static func chosen(_ text: String) -> String? {

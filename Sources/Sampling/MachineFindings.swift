@@ -66,9 +66,7 @@ struct MachineFindings {
       finding(facts.clockEvent, "perf_event_open", "a cpu-clock event can be opened", explainClockEvent),
       finding(facts.program, "eBPF program", "the kernel accepts it", explainProgram),
       finding(facts.rings, "rings", "they can be opened and mapped on every CPU", explainRings),
-      finding(facts.attaching, "attaching", "the program can be attached to an event") { _, _ in
-        ("; the kernel must be built with CONFIG_BPF_EVENTS", [])
-      },
+      finding(facts.attaching, "attaching", "the program can be attached to an event", explainAttaching),
     ]
   }
 
@@ -122,6 +120,13 @@ struct MachineFindings {
     case EMFILE: ("; the limit of open files is \(facts.openFilesLimit)", remedies.raiseOpenFiles(65536))
     case ENOSYS: ("; the kernel must be built with CONFIG_BPF_SYSCALL", [])
     default: ("", [])
+    }
+  }
+
+  private func explainAttaching(_ code: Int32, _ detail: String) -> (reason: String, commands: [String]) {
+    switch code {
+    case EACCES, EPERM, EMFILE: explainClockEvent(code, detail)
+    default: ("; the kernel must be built with CONFIG_BPF_EVENTS", [])
     }
   }
 

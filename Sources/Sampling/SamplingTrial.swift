@@ -13,6 +13,8 @@ struct SamplingTrial {
   let rings: Trial
   /// How the program could be attached to an event of the calling thread.
   let attaching: Trial
+  /// Descriptors that were open when the rings were; nil where they could not be made.
+  let descriptors: Int?
 
   /// Loads the program, makes every ring and attaches to a disabled event of the calling thread, which therefore
   /// interrupts nothing. When this returns nothing of it is left.
@@ -31,13 +33,17 @@ struct SamplingTrial {
       program = Self.failure(error)
       rings = .notTried("they need the eBPF program")
       attaching = .notTried("it needs the eBPF program")
+      descriptors = nil
       return
     }
     do throws(PerfEventsError) {
-      _ = try RecordStream(program: loaded, ringBytes: options.chosenRingBytes, target: getpid())
+      let stream = try RecordStream(
+        program: loaded, ringBytes: options.chosenRingBytes, target: getpid())
+      descriptors = withExtendedLifetime(stream) { Self.openDescriptors() }
       rings = .worked
     } catch {
       rings = Self.failure(error)
+      descriptors = nil
     }
     guard clockEvent == .worked else {
       attaching = .notTried("it needs an event")
@@ -49,6 +55,20 @@ struct SamplingTrial {
     } catch {
       attaching = Self.failure(error)
     }
+  }
+
+  /// What a run has open beyond that before it opens the first thread's event: its signals, the target's
+  /// end, and the kernel's symbols while they are being read.
+  static let furtherDescriptors = 3
+
+  /// Descriptors that are open now.
+  private static func openDescriptors() -> Int? {
+    guard let directory = unsafe opendir("/proc/self/fd") else { return nil }
+    defer { unsafe closedir(directory) }
+    var count = 0
+    while unsafe readdir(directory) != nil { count += 1 }
+    // Without `.`, `..` and the directory's own.
+    return count - 3
   }
 
   /// errno, and the step where it is not plain from what was tried.

@@ -112,12 +112,23 @@ struct TargetFindings {
     let count = facts.threads
     let text =
       "\(count) now; one event per thread, or per CPU where threads are too short-lived (decided while sampling)"
+    let limit = machine.openFilesLimit
     let needed = UInt64(count + machine.fixedDescriptors)
-    guard needed > machine.openFilesLimit else { return Finding(.ok, "threads", text) }
-    return Finding(
-      .problem, "threads",
-      "\(count) now, which need \(needed) open files: the limit is \(machine.openFilesLimit)",
-      commands: remedies.raiseOpenFiles(max(65536, needed * 2)))
+    // Files with code are opened when one of their functions is first seen in a stack, and stay open.
+    let comfortable = needed + UInt64(facts.modules.count)
+    let commands = remedies.raiseOpenFiles(max(65536, comfortable * 2))
+    if needed > limit {
+      return Finding(
+        .problem, "threads", "\(count) now, which need \(needed) open files: the limit is \(limit)",
+        commands: commands)
+    }
+    if comfortable > limit {
+      return Finding(
+        .note, "threads",
+        "\(text); with its \(facts.modules.count) files it may need \(comfortable) open files: the limit is \(limit)",
+        commands: commands)
+    }
+    return Finding(.ok, "threads", text)
   }
 
   // MARK: Modules

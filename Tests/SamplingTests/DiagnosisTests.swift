@@ -174,6 +174,9 @@ import Testing
       $0.rings = .failed(errno: EMFILE, detail: "")
     },
     Change("attaching", .problem, "CONFIG_BPF_EVENTS") { $0.attaching = .failed(errno: EINVAL, detail: "") },
+    Change("attaching", .problem, "open files", ["ulimit -n 65536"]) {
+      $0.attaching = .failed(errno: EMFILE, detail: "")
+    },
     Change("attaching", .note, "not tried: it needs an event") {
       $0.attaching = .notTried("it needs an event")
     },
@@ -371,7 +374,11 @@ import Testing
   @Test func threadsNeedOpenFiles() throws {
     var machine = MachineDiagnosis.healthy
     machine.openFilesLimit = 100
-    #expect(try finding("threads", on: machine) { $0.threads = 20 }.mark == .ok)
+    // 80 of the machine, one for each thread, and one for each of three files.
+    #expect(try finding("threads", on: machine) { $0.threads = 17 }.mark == .ok)
+    let tight = try finding("threads", on: machine) { $0.threads = 18 }
+    #expect(tight.mark == .note && tight.text.contains("it may need 101 open files: the limit is 100"))
+    #expect(try finding("threads", on: machine) { $0.threads = 20 }.mark == .note)
     let tooMany = try finding("threads", on: machine) { $0.threads = 21 }
     #expect(tooMany.mark == .problem && tooMany.text.contains("101 open files: the limit is 100"))
     #expect(tooMany.commands == ["ulimit -n 65536"])
