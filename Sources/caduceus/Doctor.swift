@@ -30,8 +30,7 @@ struct Doctor: ParsableCommand {
     if json {
       write(DoctorJSON(diagnosis).text, to: STDOUT_FILENO)
     } else {
-      let refused = unsafe getenv("NO_COLOR") != nil
-      let usesColors = isatty(STDOUT_FILENO) == 1 && !refused
+      let usesColors = Terminal.wantsColors(STDOUT_FILENO)
       write(DoctorText(diagnosis, usesColors: usesColors).text, to: STDOUT_FILENO)
     }
     if !diagnosis.canSample { Glibc.exit(1) }
