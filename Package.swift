@@ -91,22 +91,28 @@ let package = Package(
         "Snapshots",
       ], path: "Tests/Benchmarks", swiftSettings: borrowing),
 
+    // What the tests of several modules share: records and memory made by hand, second sources.
+    .target(
+      name: "TestSupport", dependencies: ["ProcessImages", "PythonChain"], path: "Tests/TestSupport",
+      swiftSettings: strict),
     .testTarget(name: "AccountingTests", dependencies: ["Accounting"], swiftSettings: strict),
     .testTarget(name: "ProfilesTests", dependencies: ["Profiles"], swiftSettings: strict),
     .testTarget(name: "CollectorsTests", dependencies: ["Collectors"], swiftSettings: strict),
-    .testTarget(name: "ProcessImagesTests", dependencies: ["ProcessImages"], swiftSettings: strict),
+    .testTarget(
+      name: "ProcessImagesTests", dependencies: ["ProcessImages", "TestSupport"], swiftSettings: strict),
     .testTarget(name: "PythonFramesTests", dependencies: ["PythonFrames"], swiftSettings: strict),
     // Real processes under the real kernel; they run the built command line.
-    .testTarget(name: "LiveTests", dependencies: ["caduceus"], swiftSettings: strict),
-    .testTarget(name: "PerfEventsTests", dependencies: ["PerfEvents"], swiftSettings: borrowing),
+    .testTarget(name: "LiveTests", dependencies: ["caduceus", "TestSupport"], swiftSettings: strict),
     .testTarget(
-      name: "NativeUnwindingTests", dependencies: ["NativeUnwinding", "CaptureReplay"],
+      name: "PerfEventsTests", dependencies: ["PerfEvents", "TestSupport"], swiftSettings: borrowing),
+    .testTarget(
+      name: "NativeUnwindingTests", dependencies: ["NativeUnwinding", "CaptureReplay", "TestSupport"],
       swiftSettings: borrowing),
     .testTarget(
       name: "MixedStacksTests", dependencies: ["MixedStacks", "CaptureReplay"], swiftSettings: borrowing),
     .testTarget(
-      name: "SamplingTests", dependencies: ["Sampling", "CaptureReplay", "caduceus"], swiftSettings: borrowing
-    ),
+      name: "SamplingTests", dependencies: ["Sampling", "Collectors", "CaptureReplay", "TestSupport", "caduceus"],
+      swiftSettings: borrowing),
     // The eBPF program, compiled for the host.
     .target(name: "HostPythonChain", path: "Tests/HostPythonChain", cSettings: [.headerSearchPath(".")]),
     .testTarget(

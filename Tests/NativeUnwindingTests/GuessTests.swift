@@ -2,6 +2,7 @@
 
 import ProcessImages
 import Snapshots
+import TestSupport
 import Testing
 
 @testable import NativeUnwinding
@@ -31,10 +32,6 @@ import Testing
     let stack = stackBytes(words)
     return unsafe GuessedCaller(code: map).find(
       StackSnapshot(registers: registers, stack: stack.span.bytes), registers, isLeaf: isLeaf)
-  }
-
-  private final class NoImages: ImageProvider {
-    func image(for mapping: Mapping) -> ElfImage? { nil }
   }
 
   /// The call instructions of x86-64 that end at a return address, by their encodings.

@@ -2,6 +2,7 @@
 
 import ProcessImages
 import Snapshots
+import TestSupport
 import Testing
 
 @testable import NativeUnwinding
@@ -20,7 +21,9 @@ import Testing
     var result: [(start: UInt64, end: UInt64, lines: [Line])] = []
     var columns: [String] = []
     var isFDE = false
-    for line in (output(["readelf", "--debug-dump=frames-interp", path]) ?? "").split(separator: "\n") {
+    for line in (output(["readelf", "--debug-dump=frames-interp", path], mayFail: true) ?? "").split(
+      separator: "\n")
+    {
       let words = line.split(separator: " ").map(String.init)
       if words.contains("CIE") || words.contains("ZERO") { isFDE = false }
       if let range = words.first(where: { $0.hasPrefix("pc=") }), words.contains("FDE") {
@@ -50,8 +53,8 @@ import Testing
   }
 
   @Test(arguments: ["libc", "python"]) func rowsAreWhatBinutilsReads(_ name: String) throws {
-    let path = try #require(name == "libc" ? Files.libc : Files.python)
-    let image = try #require(Files.image(path))
+    let path = try #require(name == "libc" ? SystemFiles.libc : SystemFiles.libpython)
+    let image = try #require(SystemFiles.image(path))
     let code = CodeMap(addressSpace: OneFile.space(image), memory: nil)
     let libunwind = try #require(Libunwind(code: code))
     let bias = code.addressSpace.areas[0].bias
@@ -98,7 +101,7 @@ import Testing
     let bias: UInt64
 
     init() throws {
-      image = try #require(Files.libc.flatMap(Files.image))
+      image = try #require(SystemFiles.libc.flatMap(SystemFiles.image))
       space = OneFile.space(image)
       code = CodeMap(addressSpace: space, memory: nil)
       libunwind = try #require(Libunwind(code: code))

@@ -1,6 +1,7 @@
 // The search table against a walk over all FDEs, and against files that lie.
 
 import ProcessImages
+import TestSupport
 import Testing
 
 @testable import NativeUnwinding
@@ -23,7 +24,7 @@ import Testing
   }
 
   @Test(arguments: ["libc", "vdso"]) func headerAndWalkAgree(_ name: String) throws {
-    let image = try #require(name == "vdso" ? LiveImages.vdso() : Files.libc.flatMap(Files.image))
+    let image = try #require(name == "vdso" ? LiveImages.vdso() : SystemFiles.libc.flatMap(SystemFiles.image))
     let searched = UnwindTable(image: image)
     let walked = UnwindTable(image: try withoutHeader(image))
     var functions = 0
@@ -101,7 +102,7 @@ import Testing
 
   /// A search table that is out of order cannot be searched: the FDEs are walked instead.
   @Test func aHeaderOutOfOrderIsNotUsed() throws {
-    let image = try #require(Files.libc.flatMap(Files.image))
+    let image = try #require(SystemFiles.libc.flatMap(SystemFiles.image))
     let header = try #require(image.ehFrameHeader)
     let segment = try #require(
       image.segments.first { header.virtualAddress >= $0.virtualAddress && header.virtualAddress < $0.end })

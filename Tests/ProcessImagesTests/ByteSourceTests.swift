@@ -1,6 +1,7 @@
 // Byte sources: files, memory, and recordings that replay exactly what was read.
 
 import Foundation
+import TestSupport
 import Testing
 
 @testable import ProcessImages
@@ -8,7 +9,7 @@ import Testing
 @Suite struct ByteSourceTests {
   @Test func filesAcrossChunks() throws {
     let folder = try TemporaryFolder()
-    var random = FixedRandom(state: 3)
+    var random = SeededGenerator(seed: 3)
     let bytes = (0..<300_001).map { _ in UInt8.random(in: 0...255, using: &random) }
     let path = try folder.write(bytes, as: "bytes")
     let file = try #require(FileBytes(path: path, cache: ChunkCache(capacity: 2)))
@@ -50,7 +51,7 @@ import Testing
   }
 
   @Test func recordingRepliesOnlyWhatWasRead() throws {
-    var random = FixedRandom(state: 5)
+    var random = SeededGenerator(seed: 5)
     let bytes = (0..<4096).map { _ in UInt8.random(in: 0...255, using: &random) }
     let recording = RecordingByteSource(BufferBytes(bytes))
     var known = [Bool](repeating: false, count: bytes.count)
@@ -100,7 +101,7 @@ import Testing
     let recording = RecordingImages(LiveImages(pid: getpid()))
     let mappings = try ProcessMaps.read(getpid())
     let live = AddressSpace(mappings: mappings, provider: recording)
-    let libc = try #require(mappings.first { $0.path == TestFiles.libc && $0.isExecutable })
+    let libc = try #require(mappings.first { $0.path == SystemFiles.libc && $0.isExecutable })
     let location = try #require(live.location(of: libc.start))
     let addresses = ["malloc", "qsort", "strtoul"].compactMap { name in
       location.module.symbol(named: name).map { location.bias &+ $0.virtualAddress + 1 }

@@ -1,6 +1,7 @@
 // Readable names.
 
 import Foundation
+import TestSupport
 import Testing
 
 @testable import ProcessImages
@@ -29,7 +30,7 @@ import Testing
   @Test func asBinutilsSays() throws {
     let maps = try ProcessMaps.read(getpid())
     let path = try #require(maps.first { $0.path.contains("/libstdc++") }?.path)
-    let image = try #require(TestFiles.image(path))
+    let image = try #require(SystemFiles.image(path))
     let table = SymbolTable(image: image)
     let mangled = table.entries.compactMap { table.name(at: $0.start)?.name }.filter { $0.hasPrefix("_Z") }
       .filter { !$0.hasSuffix("@plt") }.prefix(2000)
@@ -44,7 +45,7 @@ import Testing
   }
 
   @Test func anyBytesAreSafe() {
-    var random = FixedRandom(state: 11)
+    var random = SeededGenerator(seed: 11)
     let good = [UInt8](
       "_ZN66_$LT$alloc..vec..Vec$LT$T$GT$$u20$as$u20$core..Drop$GT$4drop17h0123456789abcdefE".utf8)
     for cut in good.indices { _ = demangle(String(decoding: good[..<cut], as: UTF8.self)) }

@@ -1,13 +1,14 @@
 // ELF files against readelf, cut off and damaged; where mappings put their segments.
 
 import Foundation
+import TestSupport
 import Testing
 
 @testable import ProcessImages
 
 @Suite struct ElfImageTests {
-  @Test(arguments: TestFiles.all) func sectionsAsReadelfSays(_ path: String) throws {
-    let image = try #require(TestFiles.image(path))
+  @Test(arguments: SystemFiles.all) func sectionsAsReadelfSays(_ path: String) throws {
+    let image = try #require(SystemFiles.image(path))
     let text = try #require(output(["readelf", "-SW", path]))
     var compared = 0
     for line in text.split(separator: "\n") {
@@ -29,15 +30,15 @@ import Testing
     #expect(image.ehFrameHeader?.size == header.size)
   }
 
-  @Test(arguments: TestFiles.all) func buildIDAsReadelfSays(_ path: String) throws {
-    let image = try #require(TestFiles.image(path))
+  @Test(arguments: SystemFiles.all) func buildIDAsReadelfSays(_ path: String) throws {
+    let image = try #require(SystemFiles.image(path))
     let line = output(["readelf", "-nW", path])?.split(separator: "\n").first { $0.contains("Build ID: ") }
     #expect(image.buildIDText == line?.split(separator: " ").last.map(String.init) ?? "")
   }
 
-  @Test(arguments: TestFiles.all) func readsThroughAllSegments(_ path: String) throws {
-    let image = try #require(TestFiles.image(path))
-    let file = TestFiles.bytes(path)
+  @Test(arguments: SystemFiles.all) func readsThroughAllSegments(_ path: String) throws {
+    let image = try #require(SystemFiles.image(path))
+    let file = SystemFiles.bytes(path)
     #expect(image.segments.count >= 2)
     for segment in image.segments {
       let start = Int(segment.fileOffset)
@@ -53,8 +54,8 @@ import Testing
   }
 
   @Test func refusesOtherFiles() throws {
-    let path = try #require(TestFiles.libc)
-    let good = Array(TestFiles.bytes(path).prefix(64))
+    let path = try #require(SystemFiles.libc)
+    let good = Array(SystemFiles.bytes(path).prefix(64))
     func error(_ change: (inout [UInt8]) -> Void) -> ElfError? {
       var bytes = good
       change(&bytes)
@@ -94,7 +95,7 @@ import Testing
   }
 
   @Test(arguments: smallFiles) func damagedAnywhere(_ file: [UInt8]) throws {
-    var random = FixedRandom(state: 13)
+    var random = SeededGenerator(seed: 13)
     for _ in 0..<1000 {
       var bytes = file
       for _ in 0..<8 {
@@ -107,7 +108,7 @@ import Testing
   /// The vDSO, which has dynamic symbols, and a small program, which may have all kinds of tables.
   private static let smallFiles: [[UInt8]] = {
     let vdso = LiveImages.vdso().flatMap { $0.bytes.bytes(0, count: Int($0.size)) }
-    let programs = [TestFiles.python, "/bin/true"].compactMap { $0.map(TestFiles.bytes) }
+    let programs = [SystemFiles.python, "/bin/true"].compactMap { $0.map(SystemFiles.bytes) }
     return [vdso, programs.first { $0.count > 4096 && $0.count < 65_536 }].compactMap { $0 }
   }()
 

@@ -1,6 +1,7 @@
 // /proc as text: maps with tricky lines, names that look like fields, kernel symbols.
 
 import Foundation
+import TestSupport
 import Testing
 
 @testable import ProcessImages
@@ -29,7 +30,7 @@ import Testing
   }
 
   @Test func anyBytesAreSafe() {
-    var random = FixedRandom(state: 1)
+    var random = SeededGenerator(seed: 1)
     let line = [UInt8]("7f0000002000-7f0000003000 r-xs 0001f000 103:0a 42   /lib/x.so\n".utf8)
     for cut in line.indices { _ = ProcessMaps.parse(Array(line[..<cut])) }
     for _ in 0..<2000 {

@@ -1,6 +1,7 @@
 // Functions by address against readelf, objdump and dladdr.
 
 import Foundation
+import TestSupport
 import Testing
 
 @testable import ProcessImages
@@ -27,8 +28,8 @@ import Testing
     }
   }
 
-  @Test(arguments: TestFiles.all) func everyFunctionAsReadelfSays(_ path: String) throws {
-    let image = try #require(TestFiles.image(path))
+  @Test(arguments: SystemFiles.all) func everyFunctionAsReadelfSays(_ path: String) throws {
+    let image = try #require(SystemFiles.image(path))
     let table = SymbolTable(image: image)
     let functions = try listed(path).filter { $0.kind == "FUNC" || $0.kind == "IFUNC" }
     let labels = try listed(path).filter { $0.kind == "NOTYPE" }
@@ -74,8 +75,8 @@ import Testing
     #expect(asked > 3000)
   }
 
-  @Test(arguments: TestFiles.all) func stubsAsObjdumpSays(_ path: String) throws {
-    let image = try #require(TestFiles.image(path))
+  @Test(arguments: SystemFiles.all) func stubsAsObjdumpSays(_ path: String) throws {
+    let image = try #require(SystemFiles.image(path))
     let table = SymbolTable(image: image)
     let sections = [".plt", ".plt.sec", ".plt.got"].filter { image.section(named: $0) != nil }
     guard !sections.isEmpty else { return }
@@ -91,8 +92,8 @@ import Testing
   }
 
   @Test func interpreterObjects() throws {
-    let path = try #require(TestFiles.libpython)
-    let image = try #require(TestFiles.image(path))
+    let path = try #require(SystemFiles.libpython)
+    let image = try #require(SystemFiles.image(path))
     let wanted = ["_PyRuntime", "PyCode_Type", "Py_Version", "_PyEval_EvalFrameDefault", "PyList_New"]
     let all = try listed(path)
     let found = image.symbols(named: wanted)
@@ -108,11 +109,11 @@ import Testing
   }
 
   @Test func withoutSectionHeaders() throws {
-    let path = try #require(TestFiles.libc)
-    var bytes = TestFiles.bytes(path)
+    let path = try #require(SystemFiles.libc)
+    var bytes = SystemFiles.bytes(path)
     for at in 0x28..<0x30 { bytes[at] = 0 }
     let image = try ElfImage(bytes: BufferBytes(bytes), size: UInt64(bytes.count))
-    let whole = try #require(TestFiles.image(path))
+    let whole = try #require(SystemFiles.image(path))
     #expect(image.sections.isEmpty)
     for name in ["malloc", "puts", "memcpy", "environ"] {
       #expect(image.symbol(named: name)?.virtualAddress == whole.symbol(named: name)?.virtualAddress)
@@ -128,8 +129,8 @@ import Testing
     let debug: ElfImage?
 
     init(_ file: String, _ debug: String?) {
-      self.file = TestFiles.image(file)
-      self.debug = debug.flatMap(TestFiles.image)
+      self.file = SystemFiles.image(file)
+      self.debug = debug.flatMap(SystemFiles.image)
     }
 
     func image(for mapping: Mapping) -> ElfImage? { file }
@@ -138,9 +139,9 @@ import Testing
 
   @Test func separateDebugFile() throws {
     let folder = try TemporaryFolder()
-    let path = try #require(TestFiles.libpython)
+    let path = try #require(SystemFiles.libpython)
     let (stripped, debug) = (folder.path + "/stripped", folder.path + "/debug")
-    guard TestFiles.image(path)?.hasFullSymbols == true,
+    guard SystemFiles.image(path)?.hasFullSymbols == true,
       output(["objcopy", "--only-keep-debug", path, debug]) != nil,
       output(["strip", "-o", stripped, path]) != nil
     else { return }
@@ -277,7 +278,7 @@ import Testing
   }
 
   @Test func updatesAsASimpleModelSays() {
-    var random = FixedRandom(state: 7)
+    var random = SeededGenerator(seed: 7)
     let space = AddressSpace(provider: NoImages())
     var model = [String](repeating: "", count: 64)
     for step in 0..<500 {
@@ -293,8 +294,8 @@ import Testing
 
   @Test func deletedFile() throws {
     let folder = try TemporaryFolder()
-    let libc = try #require(TestFiles.libc)
-    let path = try folder.write(TestFiles.bytes(libc), as: "with space.so")
+    let libc = try #require(SystemFiles.libc)
+    let path = try folder.write(SystemFiles.bytes(libc), as: "with space.so")
     let handle = unsafe open(path, O_RDONLY)
     let memory = unsafe mmap(nil, 4096, PROT_READ, MAP_PRIVATE, handle, 0)
     defer { _ = unsafe munmap(memory, 4096) }
@@ -307,6 +308,7 @@ import Testing
     // Another file of that name must not be taken for it; the deleted one is found only where we may.
     _ = try folder.write([1, 2, 3], as: "with space.so")
     let found = TargetFile.open(after, of: getpid(), cache: ChunkCache())
-    #expect(found == nil || found?.inode == after.inode && found?.size == UInt64(TestFiles.bytes(libc).count))
+    #expect(
+      found == nil || found?.inode == after.inode && found?.size == UInt64(SystemFiles.bytes(libc).count))
   }
 }
