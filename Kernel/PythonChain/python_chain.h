@@ -167,11 +167,9 @@ struct python_chain_counters {
   uint64_t last_output_error; /* negative errno */
   uint64_t names_emitted;
   uint64_t names_lost;
-  uint64_t fingerprints_read;
-  uint64_t fingerprints_known;
   uint64_t thread_walks;
   uint64_t duplicate_tid;    /* thread of the last duplicate, in the target's pid namespace */
-  uint64_t reserved[17];
+  uint64_t reserved[19];
 };
 
 #define PYTHON_CHAIN_CHECK(type, bytes) _Static_assert(sizeof(type) == (bytes), #type)

@@ -26,8 +26,8 @@ import Glibc
 
 /// The program's counters (`struct python_chain_counters`), in its order.
 public struct ProgramCounts: Sendable, Equatable {
-  static let words = 14
-  static let duplicateThreadWord = 14
+  static let words = 12
+  static let duplicateThreadWord = 12
 
   private var values: [UInt64] = Array(repeating: 0, count: words)
 
@@ -56,7 +56,7 @@ public struct ProgramCounts: Sendable, Equatable {
   /// Hand-overs of names that found no room.
   public var namesLost: UInt64 { values[10] }
   /// Searches of the list of thread states.
-  public var threadWalks: UInt64 { values[13] }
+  public var threadWalks: UInt64 { values[11] }
 }
 
 extension EmbeddedProgram {
