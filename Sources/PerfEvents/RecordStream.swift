@@ -32,48 +32,29 @@ public final class RecordStream {
     let outputs: InlineArray<5, Int32>
     let outputCount: Int
     let sideband: EventDescriptor
-    let ring: Ring
-    var indexed: UInt64 = 0
 
     deinit {
       for index in 0..<outputCount { close(outputs[index]) }
     }
   }
 
-  /// A record that has been seen in a ring and not been delivered.
-  private struct Pending {
-    let time: UInt64
-    let position: UInt64
-    let size: UInt16
-    let misc: UInt16
-    let type: UInt8
-    let isNames: Bool
-    let cpu: UInt16
-  }
-
   private final class Box {
-    var cpu: CPU
-    let namesID: UInt64
-    let outputIDs: [UInt64]
-    init(_ cpu: consuming CPU, namesID: UInt64, outputIDs: [UInt64]) {
+    let cpu: CPU
+    let ring: IndexedRing
+    init(_ cpu: consuming CPU, _ ring: IndexedRing) {
       self.cpu = cpu
-      self.namesID = namesID
-      self.outputIDs = outputIDs
+      self.ring = ring
     }
   }
 
-  private var cpus: [Box] = []
-  private var pending: [Pending] = []
-  private var previousClock: UInt64
-  private var lastDelivered: UInt64 = 0
-  private let scratch = RecordScratch()
-  private let target: Int32
+  private let cpus: [Box]
+  private var merge: RecordMerge
   /// Bytes of one CPU's ring.
   public let ringBytes: Int
   /// Records that arrived after younger ones had been delivered.
-  public private(set) var lateRecords: UInt64 = 0
+  public var lateRecords: UInt64 { merge.lateRecords }
   /// CLOCK_MONOTONIC up to which everything has been delivered.
-  public private(set) var deliveredUpTo: UInt64 = 0
+  public var deliveredUpTo: UInt64 { merge.deliveredUpTo }
   /// CPUs that have a ring.
   public var cpuCount: Int { cpus.count }
 
@@ -85,11 +66,13 @@ public final class RecordStream {
   /// `target`: process id (our namespace) whose side-band records are wanted; it may be set once only.
   public init(program: SamplingProgram, ringBytes: Int, target: Int32) throws(PerfEventsError) {
     self.ringBytes = ringBytes
-    self.target = target
-    previousClock = Self.clock()
+    let clock = Self.clock()
+    var cpus: [Box] = []
     for cpu in Self.onlineCPUs() where cpu < program.cpuCount {
       cpus.append(try Self.open(cpu: cpu, program: program, ringBytes: ringBytes))
     }
+    self.cpus = cpus
+    merge = RecordMerge(cpus.map(\.ring), target: target, clock: clock)
   }
 
   private static func open(cpu: Int, program: SamplingProgram, ringBytes: Int) throws(PerfEventsError) -> Box
@@ -129,11 +112,9 @@ public final class RecordStream {
     }
     for index in 1..<count { _ = caduceus_event_set_output(outputs[index], outputs[0]) }
     _ = caduceus_event_set_output(dummy, outputs[0])
-    var ids: [UInt64] = []
-    for index in 0..<count { ids.append(caduceus_event_id(outputs[index])) }
     let box = Box(
-      CPU(outputs: outputs, outputCount: count, sideband: EventDescriptor(owning: dummy), ring: ring),
-      namesID: ids[count - 1], outputIDs: ids)
+      CPU(outputs: outputs, outputCount: count, sideband: EventDescriptor(owning: dummy)),
+      IndexedRing(ring, namesID: caduceus_event_id(outputs[count - 1])))
     for slot in 0..<classes.count { try program.setOutput(cpu: cpu, slot: slot, event: outputs[slot]) }
     // The program's slot for names stands behind all classes there may be.
     try program.setOutput(cpu: cpu, slot: 4, event: outputs[count - 1])
@@ -148,61 +129,9 @@ public final class RecordStream {
   }
 
   /// Delivers, in the order of time, the records that are older than the previous call; all of them when
-  /// `draining` (the events are disabled). A record is written some time after its own time was read, so that
-  /// only what the previous call's clock had already passed is complete.
+  /// `draining` (the events are disabled).
   public func deliver(to handler: inout some RecordHandler, draining: Bool = false) {
-    let horizon = draining ? UInt64.max : previousClock
-    deliveredUpTo = previousClock
-    previousClock = Self.clock()
-    for index in cpus.indices { indexRecords(of: index) }
-    pending.sort { ($0.time, $0.cpu, $0.position) < ($1.time, $1.cpu, $1.position) }
-    var delivered = 0
-    while delivered < pending.count, pending[delivered].time < horizon {
-      let record = pending[delivered]
-      if record.time < lastDelivered { lateRecords += 1 } else { lastDelivered = record.time }
-      deliver(record, to: &handler)
-      delivered += 1
-    }
-    pending.removeFirst(delivered)
-    var oldest = cpus.map { $0.cpu.indexed }
-    for record in pending { oldest[Int(record.cpu)] = min(oldest[Int(record.cpu)], record.position) }
-    for index in cpus.indices { cpus[index].cpu.ring.release(upTo: oldest[index]) }
-  }
-
-  private func indexRecords(of index: Int) {
-    let box = cpus[index]
-    let head = box.cpu.ring.head
-    var position = box.cpu.indexed
-    while position < head {
-      // struct perf_event_header: type 32, misc 16, size 16.
-      let header = box.cpu.ring.word(at: position)
-      let size = Int(header >> 48)
-      guard size >= 8, size % 8 == 0, position + UInt64(size) <= head else {
-        position = head
-        break
-      }
-      let type = UInt32(truncatingIfNeeded: header)
-      let isSample = type == RecordParser.typeSAMPLE
-      let timeAt = isSample ? 32 : size - RecordParser.trailer + 8
-      if size >= (isSample ? RecordParser.sampleFixed : 8 + RecordParser.trailer) {
-        let identifier = isSample ? box.cpu.ring.word(at: position + 8) : 0
-        pending.append(
-          Pending(
-            time: box.cpu.ring.word(at: position + UInt64(timeAt)), position: position, size: UInt16(size),
-            misc: UInt16(truncatingIfNeeded: header >> 32), type: UInt8(truncatingIfNeeded: type),
-            isNames: isSample && identifier == box.namesID, cpu: UInt16(index)))
-      }
-      position += UInt64(size)
-    }
-    box.cpu.indexed = position
-  }
-
-  private func deliver(_ entry: Pending, to handler: inout some RecordHandler) {
-    cpus[Int(entry.cpu)].cpu.ring.withRecord(at: entry.position, size: Int(entry.size), scratch: scratch) {
-      record in
-      handler.handle(raw: record, isNames: entry.isNames)
-      RecordParser.dispatch(record, isNames: entry.isNames, target: target, to: &handler)
-    }
+    merge.deliver(to: &handler, clock: Self.clock(), draining: draining)
   }
 
   /// Records lost for want of room, by the kernel's count (PERF_FORMAT_LOST).

@@ -19,9 +19,14 @@ import Snapshots
     guard let address = unsafe mmap(nil, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, event, 0),
       unsafe address != MAP_FAILED
     else { throw .mapRing(bytes: bytes, errno: errno) }
-    unsafe control = address
-    unsafe data = UnsafeRawPointer(address) + Int(caduceus_ring_data_offset(address))
-    mappedBytes = bytes
+    unsafe self.init(owning: address, mappedBytes: bytes, capacity: capacity)
+  }
+
+  /// Takes over a mapping that has the form of a ring: its control page says where the data begin.
+  @unsafe init(owning mapping: UnsafeMutableRawPointer, mappedBytes: Int, capacity: Int) {
+    unsafe control = mapping
+    unsafe data = UnsafeRawPointer(mapping) + Int(caduceus_ring_data_offset(mapping))
+    self.mappedBytes = mappedBytes
     self.capacity = capacity
   }
 

@@ -29,8 +29,7 @@ public final class Sampler {
   private var duplicatesSeen: UInt64 = 0
   private var lastAudit: UInt64 = 0
   private var lastDelivery: UInt64 = 0
-  private var auditedCPU: [Int32: UInt64] = [:]
-  private var unopened: UInt64 = 0
+  private var audit: ThreadAudit
 
   /// True once the target is gone.
   public private(set) var hasEnded = false
@@ -49,6 +48,7 @@ public final class Sampler {
     self.target = target
     self.options = options
     isHeld = held
+    audit = ThreadAudit(leastCPU: 20 * options.period)
     end = ProcessEnd(of: target.processID)
     Rights.raiseFileLimit()
     Rights.raisePriority()
@@ -218,24 +218,10 @@ public final class Sampler {
     // Not before the samples of the previous audit's time have been seen: a thread may only be waiting in the rings.
     if now - lastAudit > 1_000_000_000, stream.deliveredUpTo > lastAudit {
       lastAudit = now
-      audit()
+      audit.round(
+        target.threads, isSampled: { recorder.hasSampled($0) }, cpuTime: { target.cpuTime(ofThread: $0) },
+        open: { thread throws(PerfEventsError) in _ = try events.open(thread: thread) })
     }
-  }
-
-  /// Opens events for threads that use CPU time without being sampled: born while their parent's event was being
-  /// opened.
-  private func audit() {
-    var current: [Int32: UInt64] = [:]
-    for thread in target.threads {
-      guard !recorder.hasSampled(thread), let cpu = target.cpuTime(ofThread: thread) else {
-        continue
-      }
-      if let before = auditedCPU[thread], cpu - before > 20 * options.period {
-        if (try? events.open(thread: thread)) == nil { unopened += 1 }
-      }
-      current[thread] = cpu
-    }
-    auditedCPU = current
   }
 
   /// How far sampling has come.
@@ -277,23 +263,11 @@ public final class Sampler {
   }
 
   private func fill(_ ledger: inout Ledger) {
-    let counts = program.counts
-    let lost = stream.lost
     let counted = events.count
-    ledger.runs = counts.runs
-    ledger.filtered = counts.filtered
-    ledger.duplicates = counts.duplicates
-    ledger.emitted = counts.emitted
-    ledger.ringFull = counts.ringFull
-    ledger.ringFullAttempts = counts.ringFullAttempts
-    ledger.outputErrors = counts.outputErrors
-    ledger.nameAttemptsLost = counts.namesLost
-    ledger.kernelLostSamples = lost.samples
-    ledger.kernelLostNames = lost.names
-    ledger.kernelLostSideband = lost.sideband
+    ledger.take(program.counts, lost: stream.lost)
     ledger.period = options.period
     ledger.lateRecords = stream.lateRecords
-    ledger.unopenedThreads = unopened
+    ledger.unopenedThreads = audit.unopened
     let all = lastCPU - startCPU
     let main = lastMainCPU - startMainCPU
     if options.mainThreadOnly {
