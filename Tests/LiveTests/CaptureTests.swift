@@ -8,8 +8,10 @@ extension Live {
     private struct Deep: Decodable {
       let frames: [String]
       let callbacks: Set<String>
+      let spun: Double
       enum CodingKeys: String, CodingKey {
         case frames
+        case spun = "cpu_ns"
         case callbacks = "callbacks_after"
       }
 
@@ -30,14 +32,15 @@ extension Live {
         if shown == expected { good += line.count } else { wrong.append(shown.count) }
       }
       #expect(wrong == [], "\(interpreter): frames shown instead of \(expected.count)")
-      #expect(good > 400)
+      #expect(run.pace.samples(of: run.report.spun).contains(Double(good)), "\(run.ledger.text)")
     }
 
     @Test(arguments: Interpreter.perRelease) func aSmallCopyIsMarked(_ interpreter: Interpreter) throws {
       let run = try Profiled(
         "deep_callbacks.py", ["0.5"], with: interpreter, ["--stack-size", "4096"], as: Deep.self)
       let cut = run.stacks.count { $0.names.contains("[truncated native stack]") }
-      #expect(cut > 400, "\(run.errorText)")
+      // Damaged is each of them: the loss of stack is what is looked for.
+      #expect(run.pace.interrupts(of: run.report.spun).lowerBound <= Double(cut), "\(run.errorText)")
       #expect(run.ledger.count("copy of the native stack too short") == cut, "\(run.ledger.text)")
       // The Python half is whole all the same.
       let names = Set(run.report.frames)
@@ -50,7 +53,8 @@ extension Live {
       let run = try Profiled("legal_stacks.py", ["0.8"], with: interpreter, ["-i", "200"], as: Truth.self)
       let found = Comparison(run, top: "main")
       #expect(found.illegal == [])
-      #expect(found.withPath > 1500)
+      let least = run.pace.samples(of: Double(run.report.mainCPU)).lowerBound
+      #expect(Double(found.samples) >= least && 2 * found.withPath > found.samples, "\(run.ledger.text)")
       #expect(found.onPath == found.withPath)
       let deep = run.stacks.count { $0.names.last == "acc_deep" }
       let whole = run.stacks.count {
@@ -105,8 +109,8 @@ extension Live {
       func has(_ line: CollapsedFile.Line, _ prefix: String) -> Bool {
         line.frames.contains { $0.isPython && $0.name.hasPrefix(prefix) }
       }
-      #expect(stacks.count { has($0, "before_") } > 400)
-      #expect(stacks.count { has($0, "after_") } > 400)
+      #expect(stacks.count { has($0, "before_") } > 200)
+      #expect(stacks.count { has($0, "after_") } > 200)
       let wrong = stacks.lines.filter {
         has($0, "before_") && (has($0, "after_") || $0.names.contains("sit_lane_7"))
           || has($0, "after_") && $0.names.contains("sit_spin")
@@ -132,11 +136,12 @@ extension Live {
       let run = try Profiled("fork_child.py", ["0.5"], with: interpreter, as: Forked.self)
       #expect(run.report.childStatus == 0)
       #expect(run.stacks.count { $0.names.contains("child_work") || $0.names.contains("sit_lane_4") } == 0)
-      let expected = Double(run.report.parentCPU) / 1e6
+      let expected = run.pace.samples(of: Double(run.report.parentCPU))
       let found = Double(run.stacks.count(with: "burn"))
-      #expect(
-        found <= Bounds.mostPerPeriod * expected + 5 && found + run.ledger.unfired >= 0.98 * expected - 5,
-        "\(found), not \(expected)")
+      // The kernel's account of the process that has ended has its child in it: the events' own count is no measure.
+      #expect(expected.lowerBound <= found, "\(found), not in \(expected)")
+      let most = (Double(run.report.parentCPU) + run.pace.elsewhere) / run.pace.period + 2
+      #expect(found <= most, "\(found), at most \(most)")
     }
 
     /// OpenBLAS's own threads: native stacks from their start routine on. CADUCEUS_NUMPY_PYTHON names an interpreter

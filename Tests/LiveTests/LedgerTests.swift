@@ -36,7 +36,7 @@ extension Live {
       #expect(try holder.child.line() == "held")
       target.go()
       if situation == .killed || situation == .interrupted {
-        try Self.wait(forCPU: 0.3, of: target.pid)
+        try target.child.wait(forCPU: 0.3)
         if situation == .killed { target.child.signal(SIGKILL) } else { caduceus.signal(SIGINT) }
       }
       let finished = try caduceus.finish()
@@ -46,19 +46,6 @@ extension Live {
       return (
         try LedgerReport(finished.errorText), held.runs, try CollapsedFile(path: folder.file("stacks.txt"))
       )
-    }
-
-    /// Waits until a process has used so much CPU time (clock_getcpuclockid(3)).
-    static func wait(forCPU seconds: Double, of pid: Int32) throws {
-      let limit = Date.now.addingTimeInterval(60)
-      var clock = clockid_t()
-      var time = timespec()
-      repeat {
-        guard unsafe clock_getcpuclockid(pid, &clock) == 0, unsafe clock_gettime(clock, &time) == 0,
-          Date.now < limit
-        else { throw LiveError("process \(pid) does not use \(seconds) s of CPU time") }
-        usleep(1000)
-      } while Double(time.tv_sec) + Double(time.tv_nsec) / 1e9 < seconds
     }
 
     @Test(.enabled(if: Machine.isRoot), arguments: Situation.allCases, Interpreter.perRelease)
@@ -111,13 +98,17 @@ extension Live {
       if cause.kind == "big" {
         #expect(found > 20, "\(run.ledger.text)")  // It works by rounds, not by the clock.
       } else {
+        let expected = run.pace.interrupts(of: 100e6)
         #expect(
-          abs(found - 200) <= 20, "\(interpreter), \(cause.kind): \(found)\n\(run.ledger.text)")
+          expected.contains(found),
+          "\(interpreter), \(cause.kind): \(found), not in \(expected)\n\(run.ledger.text)")
       }
       // No other line moves, and the ordinary work before and after is whole.
       #expect(run.ledger.damaged - Int(found) <= 3, "\(run.ledger.text)")
       let ordinary = run.stacks.lines.filter { $0.names.contains("ordinary") }
-      #expect(abs(Double(ordinary.reduce(0) { $0 + $1.count }) - 400) <= 40)
+      let expected = run.pace.interrupts(of: 200e6, stretches: 2)
+      #expect(expected.contains(Double(ordinary.reduce(0) { $0 + $1.count })), "\(run.ledger.text)")
+      #expect(run.pace.contradictions() == [], "\(run.ledger.text)")
       #expect(ordinary.filter(\.isMarked).map(\.text) == [])
       // What is not whole says so where it stands; native code that Python has no part in is shown as it is.
       if cause.kind != "crowded" {
@@ -159,13 +150,17 @@ extension Live {
       #expect(ledger.addsUp)
     }
 
-    private struct Short: Decodable {}
+    private struct Short: Decodable {
+      let threadsCPU: Double
+      enum CodingKeys: String, CodingKey { case threadsCPU = "threads_cpu_ns" }
+    }
 
     @Test func threadsWithoutPythonAreCounted() throws {
       let run = try Profiled("short_threads.py", ["native", "3", "100000"], with: .any, as: Short.self)
       let found = Double(run.ledger.count("of threads that do not run Python"))
       #expect(
-        found + run.ledger.unfired >= 285 && found <= 300 * Bounds.mostPerPeriod + 15, "\(run.ledger.text)")
+        run.pace.interrupts(of: run.report.threadsCPU, stretches: 3).contains(found), "\(run.ledger.text)")
+      #expect(run.pace.contradictions(threads: 4) == [], "\(run.ledger.text)")
     }
 
     /// The target's own clock is what is expected; the events count the same.
@@ -173,10 +168,14 @@ extension Live {
       throws
     {
       let run = try Profiled("accuracy_calls.py", ["1"], with: interpreter, as: Truth.self)
-      let expected = Double(run.report.mainCPU) / 1e6
       let line = Double(run.ledger.count("samples expected from the CPU time of the sampled threads"))
-      // The program's start after its gate and its end are outside of its own clock.
-      #expect(line >= 0.99 * expected && line <= 1.03 * expected + 40, "\(line) for \(expected)")
+      let pace = run.pace
+      #expect(
+        line >= Double(run.report.mainCPU) / pace.period - 2
+          && line <= (pace.own + pace.elsewhere) / pace.period + 1,
+        "\(line) for \(pace.own) ns and at most \(pace.elsewhere) ns elsewhere")
+      #expect(pace.own >= Double(run.report.mainCPU))
+      #expect(pace.contradictions() == [], "\(run.ledger.text)")
     }
   }
 }

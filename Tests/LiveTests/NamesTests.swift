@@ -5,7 +5,14 @@ import Testing
 
 extension Live {
   @Suite struct NamesTests {
-    private struct Churned: Decodable { let generations: Int }
+    private struct Churned: Decodable {
+      let generations: Int
+      let nanoseconds: Double
+      enum CodingKeys: String, CodingKey {
+        case generations
+        case nanoseconds = "cpu_ns"
+      }
+    }
 
     /// A frame of churn_code.py that belongs to a generation.
     private struct Generated {
@@ -55,7 +62,9 @@ extension Live {
       let below = run.stacks.lines.filter { $0.names.contains("churn") }
       let samples = below.reduce(0) { $0 + $1.count }
       let wrong = below.compactMap { line in fault(line).map { "\(line.count) × \($0): \(line.text)" } }
-      #expect(samples > 3000 && run.report.generations > 100)
+      let expected = run.pace.samples(of: run.report.nanoseconds)
+      #expect(expected.contains(Double(samples)), "\(samples), not in \(expected)\n\(run.ledger.text)")
+      #expect(run.report.generations > 100)
       #expect(wrong == [], "\(interpreter), \(mode)")
       // On 3.11 nothing is promised but that they are counted.
       let nameless = below.filter { $0.names.contains { $0.contains("unknown Python") } }.reduce(0) {
@@ -83,7 +92,8 @@ extension Live {
       let wrong = spinning.filter { line in
         line.frames.filter(\.isPython).map(\.name) != ["<module>", "main", "Item.__init__"]
       }
-      #expect(spinning.reduce(0) { $0 + $1.count } > 400)
+      let samples = spinning.reduce(0) { $0 + $1.count }
+      #expect(run.pace.samples(of: Double(run.report.nanoseconds)).contains(Double(samples)))
       #expect(wrong.map(\.text) == [], "\(interpreter)")
       #expect(run.ledger.nameless == 0)
     }

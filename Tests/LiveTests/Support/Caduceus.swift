@@ -46,8 +46,19 @@ enum Caduceus {
     -> Finished
   {
     let child = try start(["attach"] + options + ["\(program.pid)"])
-    try child.errorLines(1)
+    try waitUntilItSamples(child)
     program.go()
     return try child.finish(within: seconds)
+  }
+
+  /// Waits until `attach` waits for its first samples: it says what it is going to sample before the events interrupt.
+  /// Returns the lines it has printed.
+  @discardableResult static func waitUntilItSamples(_ child: Child) throws -> [String] {
+    let lines = try child.errorLines(1)
+    // proc_pid_syscall(5): the number of the system call that the process is blocked in; poll is 7.
+    while try !child.hasEnded
+      && !String(contentsOfFile: "/proc/\(child.pid)/syscall", encoding: .utf8).hasPrefix("7 ")
+    { sched_yield() }
+    return lines
   }
 }

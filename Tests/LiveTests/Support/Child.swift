@@ -28,6 +28,9 @@ final class Child {
   private var pending = Data()
   private var closesInput = false
   private var status: Int32?
+  /// Nanoseconds of CPU time that it and the children it waited for used in their lives, by the kernel's account;
+  /// known once it has ended.
+  private(set) var usedCPU: Double = 0
 
   /// - Parameters:
   ///   - command: Path and arguments.
@@ -152,11 +155,33 @@ final class Child {
     return Finished(status: status ?? -1, output: received[0], errorText: errorText)
   }
 
+  /// Nanoseconds of CPU time that all its threads have used until now (clock_getcpuclockid(3)).
+  func cpuTime() throws -> Double {
+    var clock = clockid_t()
+    var time = timespec()
+    guard unsafe clock_getcpuclockid(pid, &clock) == 0, unsafe clock_gettime(clock, &time) == 0 else {
+      throw LiveError("process \(pid) has no CPU clock: error \(errno)")
+    }
+    return Double(time.tv_sec) * 1e9 + Double(time.tv_nsec)
+  }
+
+  /// Waits until all its threads together have used so much CPU time.
+  func wait(forCPU seconds: Double) throws {
+    let limit = Date.now.addingTimeInterval(60)
+    while try cpuTime() < seconds * 1e9 {
+      if Date.now > limit { throw LiveError("process \(pid) does not use \(seconds) s of CPU time") }
+      usleep(1000)
+    }
+  }
+
   /// True once it has ended; its status is taken then.
   var hasEnded: Bool {
     if status != nil { return true }
     var raw: Int32 = 0
-    guard unsafe waitpid(pid, &raw, WNOHANG) == pid else { return false }
+    var usage = rusage()
+    guard unsafe wait4(pid, &raw, WNOHANG, &usage) == pid else { return false }
+    let microseconds = [usage.ru_utime, usage.ru_stime].map { Double($0.tv_sec) * 1e6 + Double($0.tv_usec) }
+    usedCPU = (microseconds[0] + microseconds[1]) * 1e3
     status = raw & 0x7f == 0 ? raw >> 8 & 0xff : 128 + raw & 0x7f
     return true
   }

@@ -5,18 +5,32 @@ import Foundation
 /// A test program that waits at its gate.
 struct Program {
   let child: Child
+  /// The target's own clock, and what was nobody's, when the gate was reached: what is sampled comes after it.
+  private let cpuAtGate: Double
+  private let elsewhereAtGate: Elsewhere
 
   /// Starts a program of Tests/Programs and waits until it is at its gate.
   init(_ name: String, _ arguments: [String] = [], with interpreter: Interpreter) throws {
     child = try Child(Self.command(name, arguments, with: interpreter))
     let line = try child.line()
     guard line.hasPrefix("ready ") else { throw LiveError("\(name) said \(line) instead of ready") }
+    cpuAtGate = try child.cpuTime()
+    elsewhereAtGate = try Elsewhere.now()
   }
 
   var pid: Int32 { child.pid }
 
   /// Opens the gate.
   func go() { child.send("go\n") }
+
+  /// The measure of a run that sampled the program from its gate to its end, which must have come. `microseconds`:
+  /// between two interrupts.
+  func pace(_ ledger: LedgerReport, every microseconds: Double = 1000) throws -> Pace {
+    guard child.hasEnded else { throw LiveError("\(child.command) has not ended") }
+    return try Pace(
+      period: microseconds * 1000, own: child.usedCPU - cpuAtGate,
+      elsewhere: Elsewhere.now().most(since: elsewhereAtGate), ledger: ledger)
+  }
 
   /// Waits for the program's end and gives its last line, JSON.
   func result<Report: Decodable>(_ type: Report.Type, within seconds: Double = 120) throws -> Report {

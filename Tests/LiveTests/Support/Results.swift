@@ -118,9 +118,9 @@ struct LedgerReport {
   var dropped: Int { count("samples dropped") }
   var notYetKnown: Int { count("interpreter not yet known") }
   var nameless: Int { count("with a Python frame whose name was gone") }
-  /// Periods that the kernel counted and ended with no interrupt: a timer that comes late (the host of a virtual
-  /// machine ran something else) makes one interrupt of several periods. What is missing beyond them is ours.
-  var unfired: Double { max(0, self["periods that ended in no interrupt"]) }
+  /// Periods that the kernel counted and that ended in no interrupt; less than nothing where the last one of a thread
+  /// was over for its timer and not for its count.
+  var unfired: Int { count("periods that ended in no interrupt") }
   /// Seconds of CPU time of the sampled threads.
   var targetCPU: Double { self["of CPU time of the sampled threads"] }
 }
@@ -149,13 +149,7 @@ struct Summary {
 
 /// Bounds that a correct program crosses about once in 100,000 runs.
 enum Bounds {
-  /// Most samples there may be per period of a thread's own clock. That clock leaves out the time of the interrupts
-  /// themselves (CONFIG_IRQ_TIME_ACCOUNTING) and of other guests; the kernel's cpu-clock, which paces the samples,
-  /// does not: 10 to 60 microseconds of each millisecond on a virtual machine. A thread that is sampled twice has
-  /// twice as many.
-  static let mostPerPeriod = 1.08
-
-  private static let deviations = 4.5
+  static let deviations = 4.5
 
   /// How often something with probability `share` may happen among `count` samples.
   static func hits(_ share: Double, of count: Int) -> ClosedRange<Double> {

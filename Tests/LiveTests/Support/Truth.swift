@@ -32,6 +32,7 @@ struct Profiled<Report: Decodable> {
   let report: Report
   let stacks: CollapsedFile
   let ledger: LedgerReport
+  let pace: Pace
   let errorText: String
   let script: String
 
@@ -48,6 +49,8 @@ struct Profiled<Report: Decodable> {
     report = try program.result(type)
     stacks = try CollapsedFile(path: file)
     ledger = try LedgerReport(finished.errorText)
+    let interval = options.firstIndex(of: "-i").flatMap { Double(options[$0 + 1]) }
+    pace = try program.pace(ledger, every: interval ?? 1000)
     errorText = finished.errorText
     self.script = script
   }
@@ -120,7 +123,4 @@ struct Comparison {
         ? nil : "\(name): \(found) of \(samples) samples, not in \(bounds)"
     }
   }
-
-  /// Samples per second of the program's own CPU time.
-  func rate(_ truth: Truth) -> Double { Double(samples + marked) * 1e9 / Double(truth.mainCPU) }
 }

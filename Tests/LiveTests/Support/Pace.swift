@@ -1,0 +1,90 @@
+// How many samples a known CPU time must give: what the kernel counted says, on a busy machine as on an idle one.
+//
+// A sampling event counts all time that its thread stands on a CPU. The thread's own CPU clock leaves some of that out
+// where the kernel accounts for it: time in which the host of a virtual machine ran something else (steal), and time in
+// which interrupts were served. So there may be more samples than the own clock says, by that time and no more. And a
+// timer that comes late makes one interrupt of several periods: so there may be fewer, by the periods that the kernel
+// counted and that ended in no interrupt.
+
+import Foundation
+
+/// Time of all CPUs that was nobody's, since the machine started.
+struct Elsewhere {
+  /// Steal, interrupts and soft interrupts (proc_stat(5)), each in whole clock ticks.
+  private let ticks: [Int]
+  private static let nanosecondsPerTick = 1e9 / Double(sysconf(Int32(_SC_CLK_TCK)))
+
+  static func now() throws -> Elsewhere {
+    let text = try String(contentsOfFile: "/proc/stat", encoding: .utf8)
+    let fields = text.prefix { $0 != "\n" }.split(separator: " ")
+    guard fields.first == "cpu", fields.count > 8 else { throw LiveError("/proc/stat begins with \(fields)") }
+    return Elsewhere(ticks: [fields[8], fields[6], fields[7]].map { Int($0) ?? 0 })
+  }
+
+  private init(ticks: [Int]) { self.ticks = ticks }
+
+  /// The most nanoseconds it can have been since `start`: a count may just have begun its next tick.
+  func most(since start: Elsewhere) -> Double {
+    zip(ticks, start.ticks).reduce(0) { $0 + Double($1.0 - $1.1 + 1) } * Self.nanosecondsPerTick
+  }
+}
+
+/// What the kernel says about one profiled run: the measure of its samples.
+struct Pace {
+  /// Nanoseconds between two interrupts of one thread.
+  let period: Double
+  /// Nanoseconds of CPU time that the target used by its own clock while it was sampled, and in its end: the kernel
+  /// frees a process's memory with or without its events, by its release.
+  let own: Double
+  /// The most nanoseconds that can have been the events' and not the target's own.
+  let elsewhere: Double
+  let ledger: LedgerReport
+
+  /// Nanoseconds that the sampling events counted, to the period.
+  private var counted: Double { Double(ledger.targetRuns + ledger.unfired) * period }
+  /// The most nanoseconds that the events can have been ahead of the target's own clock.
+  private var ahead: Double { min(elsewhere, max(0, counted + period - own)) }
+
+  /// The numbers of samples that a part of the run may have given. `nanoseconds`: the CPU time of that part by the
+  /// threads' own clocks. `stretches`: a thread's time without a gap is one; each begins and ends within a period.
+  func samples(of nanoseconds: Double, stretches: Int = 1) -> ClosedRange<Double> {
+    let periods = nanoseconds / period
+    let gone = Double(max(0, ledger.unfired) + ledger.damaged + ledger.dropped)
+    let ends = Double(stretches) + 1
+    return max(0, periods - gone - ends)...(periods + ahead / period + ends)
+  }
+
+  /// The same for samples that are counted whether they are whole or not.
+  func interrupts(of nanoseconds: Double, stretches: Int = 1) -> ClosedRange<Double> {
+    let range = samples(of: nanoseconds, stretches: stretches)
+    return max(0, nanoseconds / period - Double(max(0, ledger.unfired) + stretches + 1))...range.upperBound
+  }
+
+  /// The same for interrupts by the clocks of the CPUs, which take a stretch shorter than a period by chance only, and
+  /// lose what comes late without the kernel counting it. At most as much comes late as was nobody's time.
+  func byCPUs(of nanoseconds: Double) -> ClosedRange<Double> {
+    let gone = Double(ledger.damaged + ledger.dropped)
+    let least = max(0, (nanoseconds - elsewhere) / period - gone)
+    let most = (nanoseconds + elsewhere) / period
+    return max(
+      0, least - Bounds.deviations * least.squareRoot() - 1)...(most + Bounds.deviations
+      * most.squareRoot() + 1)
+  }
+
+  /// What of the relations between interrupts, the events' count and the target's own clock does not hold; `threads`
+  /// is how many there were. Not for events per CPU, which count nothing.
+  func contradictions(threads: Int = 1) -> [String] {
+    var found: [String] = []
+    // One period per thread may have been begun by the timer and not be over for the count.
+    if ledger.unfired < -threads { found.append("\(-ledger.unfired) interrupts without a counted period") }
+    let ends = Double(threads + 1) * period
+    if counted > own + elsewhere + ends {
+      found.append("counted \(counted) ns, not \(own) ns and at most \(elsewhere) ns elsewhere")
+    }
+    // A period that is too long would look like timers that never fire.
+    if Double(ledger.unfired) > 0.5 * counted / period {
+      found.append("\(ledger.unfired) of \(counted / period) periods ended in no interrupt")
+    }
+    return found
+  }
+}
