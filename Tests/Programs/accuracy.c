@@ -5,35 +5,15 @@
 
 #include <setjmp.h>
 #include <signal.h>
-#include <stdint.h>
 #include <string.h>
-#include <time.h>
 
-#define VISIBLE __attribute__((noinline, used, visibility("default")))
+#include "spin.h"
 
 enum label { NEST_OUTER, NEST_MIDDLE, NEST_INNER, LEVEL_1, LEVEL_2, LEVEL_3, LEVEL_4, LABELS };
 static const char *const label_names[LABELS] = {
   "acc_outer", "acc_middle", "acc_inner", "acc_level_1", "acc_level_2", "acc_level_3", "acc_level_4",
 };
 static uint64_t clocks[LABELS];
-static volatile uint64_t sink;
-
-static inline uint64_t thread_cpu(void) {
-  struct timespec time;
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-  return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
-}
-
-static inline __attribute__((always_inline)) void work(uint64_t rounds) {
-  uint64_t x = sink | 1;
-  for (uint64_t i = 0; i < rounds; i++) {
-    x ^= x << 13;
-    x ^= x >> 7;
-    x ^= x << 17;
-    __asm__ volatile("" : "+r"(x));
-  }
-  sink = x;
-}
 
 // 10, 30 and 60 parts of the work in three functions that call each other.
 VISIBLE void acc_inner(uint64_t rounds) {
@@ -82,11 +62,7 @@ VISIBLE PyObject *acc_released(PyObject *module, PyObject *argument) {
   uint64_t nanoseconds = PyLong_AsUnsignedLongLong(argument), used;
   if (PyErr_Occurred()) return NULL;
   Py_BEGIN_ALLOW_THREADS
-  uint64_t start = thread_cpu();
-  do {
-    work(2000);
-    used = thread_cpu() - start;
-  } while (used < nanoseconds);
+  used = work_for(nanoseconds);
   Py_END_ALLOW_THREADS
   return PyLong_FromUnsignedLongLong(used);
 }

@@ -1,6 +1,6 @@
 #!/bin/sh
 # build_extension.sh PYTHON OUTDIR [SOURCE.c ...]: compiles C extension modules for one interpreter.
-# Without a source: situations.c, accuracy.c and faults.c. What is newer than its source is left alone.
+# Without a source: situations.c, accuracy.c and faults.c. What is newer than its source and spin.h is left alone.
 set -eu
 if [ $# -lt 2 ]; then echo "usage: build_extension.sh PYTHON OUTDIR [SOURCE.c ...]" >&2; exit 2; fi
 here=$(cd "$(dirname "$0")" && pwd)
@@ -12,7 +12,7 @@ include=
 mkdir -p "$folder"
 for source in "$@"; do
   module=$folder/$(basename "$source" .c).so
-  if [ -e "$module" ] && [ ! "$source" -nt "$module" ]; then continue; fi
+  if [ -e "$module" ] && [ ! "$source" -nt "$module" ] && [ ! "$here/spin.h" -nt "$module" ]; then continue; fi
   : "${include:=$("$python" -c 'import sysconfig; print(sysconfig.get_path("include"))')}"
   if [ ! -e "$include/Python.h" ]; then
     echo "build_extension.sh: no $include/Python.h (Debian: apt-get install python3-dev)" >&2

@@ -2,7 +2,7 @@
 time of ordinary work before and after it.
 
 KIND: hidden, swapped, unlinked, misplaced (faults.c, on the frame of `inner`, which `outer` calls through C),
-crowded (more thread states than are searched), low (3,000 small C frames), unknown (code without unwind
+crowded (more thread states than are searched), unknown (code without unwind
 information), kernel (the same as a hand-written kernel does it), deep (1,500 Python frames), big (a C stack of 90 KiB).
 Every path of an ordinary sample: <module>, main, ordinary, sit_spin.
 """
@@ -38,8 +38,6 @@ def main(kind, nanoseconds):
     ordinary(nanoseconds)
     if kind == "crowded":
         faults.crowded(5000, nanoseconds)
-    elif kind == "low":
-        faults.low(3000, nanoseconds)
     elif kind == "unknown":
         faults.unknown(nanoseconds)
     elif kind == "kernel":

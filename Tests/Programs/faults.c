@@ -3,11 +3,9 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-#include <stdint.h>
 #include <sys/mman.h>
-#include <time.h>
 
-#define VISIBLE __attribute__((noinline, used, visibility("default")))
+#include "spin.h"
 
 // Include/internal/pycore_frame.h: PyFrameObject.f_frame, and f_code (f_executable) and previous in words.
 #define OBJECT_FRAME 3
@@ -18,20 +16,6 @@
 #define FRAME_CODE 0
 #define FRAME_PREVIOUS 1
 #endif
-
-static volatile uint64_t sink;
-
-static inline uint64_t thread_cpu(void) {
-  struct timespec time;
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-  return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
-}
-
-static inline __attribute__((always_inline)) void work_for(uint64_t nanoseconds) {
-  uint64_t start = thread_cpu();
-  while (thread_cpu() - start < nanoseconds)
-    for (int i = 0; i < 2000; i++) sink++;
-}
 
 static uint64_t *interpreter_frame(PyObject *frame) { return ((uint64_t **)frame)[OBJECT_FRAME]; }
 
@@ -106,22 +90,6 @@ static PyObject *crowded(PyObject *module, PyObject *arguments) {
   return used;
 }
 
-// low(frames, nanoseconds): many small C frames, more than are followed but few enough bytes to be copied.
-VISIBLE uint64_t fault_low(uint64_t frames, uint64_t nanoseconds) {
-  if (frames > 1) {
-    uint64_t result = fault_low(frames - 1, nanoseconds);
-    return result + sink;
-  }
-  work_for(nanoseconds);
-  return sink;
-}
-
-static PyObject *low(PyObject *module, PyObject *arguments) {
-  unsigned long long frames, nanoseconds;
-  if (!PyArg_ParseTuple(arguments, "KK", &frames, &nanoseconds)) return NULL;
-  return PyLong_FromUnsignedLongLong(fault_low(frames, nanoseconds));
-}
-
 // unknown(nanoseconds): machine code in memory of no file, without unwind information and frame pointer, that has
 // moved the stack pointer: sub rsp,4104; call rsi(rdi); add rsp,4104; ret.
 VISIBLE void fault_spin(uint64_t nanoseconds) { work_for(nanoseconds); sink++; }
@@ -161,7 +129,6 @@ static PyMethodDef methods[] = {
   {"unlinked", fault_unlinked, METH_VARARGS, NULL},
   {"misplaced", fault_misplaced, METH_VARARGS, NULL},
   {"crowded", crowded, METH_VARARGS, NULL},
-  {"low", low, METH_VARARGS, NULL},
   {"unknown", unknown, METH_O, NULL},
   {"kernel", fault_kernel, METH_O, NULL},
   {NULL, NULL, 0, NULL},

@@ -5,40 +5,8 @@
 #include <Python.h>
 
 #include <pthread.h>
-#include <stdint.h>
-#include <time.h>
 
-#define VISIBLE __attribute__((noinline, used, visibility("default")))
-
-static volatile uint64_t sink;
-
-static inline uint64_t thread_cpu(void) {
-  struct timespec time;
-  clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-  return (uint64_t)time.tv_sec * 1000000000u + (uint64_t)time.tv_nsec;
-}
-
-// A fixed amount of work; inlined, so that it has no symbol of its own.
-static inline __attribute__((always_inline)) void work(uint64_t rounds) {
-  uint64_t x = sink | 1;
-  for (uint64_t i = 0; i < rounds; i++) {
-    x ^= x << 13;
-    x ^= x >> 7;
-    x ^= x << 17;
-    __asm__ volatile("" : "+r"(x));
-  }
-  sink = x;
-}
-
-// Works until `nanoseconds` of this thread's CPU time have gone by; returns how many really did.
-static inline __attribute__((always_inline)) uint64_t work_for(uint64_t nanoseconds) {
-  uint64_t start = thread_cpu(), used;
-  do {
-    work(2000);
-    used = thread_cpu() - start;
-  } while (used < nanoseconds);
-  return used;
-}
+#include "spin.h"
 
 // spin(nanoseconds) -> nanoseconds used, holding the GIL.
 VISIBLE PyObject *sit_spin(PyObject *module, PyObject *argument) {
