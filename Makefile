@@ -17,6 +17,11 @@ TESTFLAGS ?=
 # Debian's names of what building needs, what compiles test programs, and what fetches the one Swift package.
 PACKAGES := libunwind-dev libelf-dev libbpf-dev pkg-config linux-libc-dev \
   gcc g++ python3 python3-dev python3-venv git ca-certificates
+# And of what the tests use besides.
+TEST_PACKAGES := sudo libcap2-bin
+# What is looked for where Debian's packages are not known.
+COMMANDS := pkg-config gcc g++ git python3
+TEST_COMMANDS := sudo setcap
 
 PROGRAMS := Tests/Programs
 BINARY := .build/release/caduceus
@@ -43,7 +48,7 @@ help:
 deps:
 	@if ! command -v dpkg-query >/dev/null || ! command -v apt-get >/dev/null; then
 	  missing=
-	  for command in pkg-config gcc g++ git python3; do
+	  for command in $(COMMANDS); do
 	    command -v $$command >/dev/null || missing="$$missing $$command"
 	  done
 	  for library in libunwind-generic libelf libbpf; do
@@ -79,6 +84,11 @@ deps:
 $(STAMPS)/deps: Makefile
 	@mkdir -p $(STAMPS)
 	$(MAKE) --no-print-directory deps
+	touch $@
+
+$(STAMPS)/test-deps: Makefile
+	@mkdir -p $(STAMPS)
+	$(MAKE) --no-print-directory deps PACKAGES='$(PACKAGES) $(TEST_PACKAGES)' COMMANDS='$(COMMANDS) $(TEST_COMMANDS)'
 	touch $@
 
 # Refuses early, with what to do, where SwiftPM would only complain about its tools version.
@@ -183,7 +193,7 @@ $(STAMPS)/tests: $(STAMPS)/build $(SOURCES) $(shell find Tests -name '*.swift' -
 # The order of things: build the tests, run them, count what the testing library itself recorded. The status is not
 # zero when a test failed, did not end or was never run, when the test process crashed or left early, or when
 # anything did not build; then there is no count.
-test: build $(STAMPS)/tests $(READERS)/installed
+test: build $(STAMPS)/test-deps $(STAMPS)/tests $(READERS)/installed
 	@$(require_swift)
 	$(PROGRAMS)/find_pythons.sh --all | while read -r version python; do
 	  $(PROGRAMS)/build_extension.sh "$$python" .build/extensions/$$version

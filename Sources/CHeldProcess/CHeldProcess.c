@@ -5,9 +5,14 @@
 #include <fcntl.h>
 #include <grp.h>
 #include <signal.h>
+#include <stdlib.h>
+#include <string.h>
 #include <sys/signalfd.h>
 #include <sys/syscall.h>
+#include <sys/uio.h>
 #include <unistd.h>
+
+#include "Rights.h"
 
 /* What we were started with, and what a program that we start has to find. */
 static sigset_t inherited_mask;
@@ -18,41 +23,91 @@ __attribute__((constructor)) static void remember_signals(void) {
   sigaction(SIGPIPE, NULL, &inherited_broken_pipe);
 }
 
-static void report(int failure) {
-  int error = errno;
-  ssize_t ignored = write(failure, &error, sizeof error);
+static void fail(int reports, int error) {
+  char report[1 + sizeof error] = {caduceus_report_failed};
+  memcpy(report + 1, &error, sizeof error);
+  ssize_t ignored = write(reports, report, sizeof report);
   (void)ignored;
   _exit(error == ENOENT ? 127 : 126);
 }
 
-static void run_child(int release, int failure, char *const arguments[], const struct caduceus_identity *identity,
-                      const gid_t *groups, int group_count) {
+/* Executes one file; returns when that fails. */
+static void execute(int reports, const char *path, const struct caduceus_program *program, char **script) {
+  char kind = caduceus_report_trying;
+  struct iovec report[] = {{&kind, 1}, {(char *)path, strlen(path) + 1}};
+  ssize_t ignored = writev(reports, report, 2);
+  (void)ignored;
+  execve(path, program->arguments, program->environment);
+  if (errno != ENOEXEC) return;
+  /* A script without a first line that names its interpreter. */
+  script[1] = (char *)path;
+  execve(script[0], script, program->environment);
+}
+
+/* As execvp(3) does, but in another PATH than our own, and a folder that may not be entered has no such file. */
+static void search(int reports, const struct caduceus_program *program, char *path, char **script) {
+  const char *name = program->arguments[0];
+  if (strchr(name, '/')) {
+    execute(reports, name, program, script);
+    fail(reports, errno);
+  }
+  if (!*name) fail(reports, ENOENT);
+  int is_denied = 0;
+  for (const char *folder = program->search_path;;) {
+    const char *end = strchrnul(folder, ':');
+    size_t length = (size_t)(end - folder);
+    memcpy(path, folder, length);
+    /* An empty one is the working directory. */
+    if (length) path[length++] = '/';
+    strcpy(path + length, name);
+    execute(reports, path, program, script);
+    switch (errno) {
+      case EACCES: is_denied |= access(path, F_OK) == 0; break;
+      case ENOENT: case ENOTDIR: case ESTALE: case ENODEV: case ETIMEDOUT: case ENAMETOOLONG: break;
+      default: fail(reports, errno);
+    }
+    if (!*end) break;
+    folder = end + 1;
+  }
+  fail(reports, is_denied ? EACCES : ENOENT);
+}
+
+static void run_child(int release, int reports, const struct caduceus_program *program,
+                      const struct caduceus_identity *identity, const gid_t *groups, int group_count, char *path,
+                      char **script) {
   /* What is ignored (nohup) stays ignored; handlers end with the exec. */
   sigaction(SIGPIPE, &inherited_broken_pipe, NULL);
   sigprocmask(SIG_SETMASK, &inherited_mask, NULL);
   if (identity->change) {
     if (setgroups((size_t)group_count, groups) || setresgid(identity->gid, identity->gid, identity->gid) ||
         setresuid(identity->uid, identity->uid, identity->uid))
-      report(failure);
+      fail(reports, errno);
   }
+  if (identity->drop_capabilities && caduceus_drop_capabilities()) fail(reports, errno);
   char byte;
   while (read(release, &byte, 1) < 0 && errno == EINTR) continue;
-  execvp(arguments[0], arguments);
-  report(failure);
+  search(reports, program, path, script);
 }
 
-int caduceus_fork_held(struct caduceus_held_process *process, char *const arguments[],
-                       const struct caduceus_identity *identity) {
-  int release[2], failure[2];
-  gid_t groups[256];
-  int group_count = 256;
-  /* Looked up before the fork: the lookup is not async-signal-safe. */
-  if (!identity->change || getgrouplist(identity->user, identity->gid, groups, &group_count) < 0) {
-    groups[0] = identity->gid;
-    group_count = 1;
-  }
+/* Room for every path that is tried, and the arguments of a shell that runs a script: what cannot be allocated
+ * between fork and exec. */
+static int prepare(const struct caduceus_program *program, char **path, char ***script) {
+  *path = malloc(strlen(program->search_path) + strlen(program->arguments[0]) + 2);
+  size_t count = 0;
+  while (program->arguments[count]) count++;
+  *script = calloc(count + 2, sizeof **script);
+  if (!*path || !*script) return -ENOMEM;
+  (*script)[0] = "/bin/sh";
+  for (size_t index = 1; index < count; index++) (*script)[index + 1] = program->arguments[index];
+  return 0;
+}
+
+static int fork_held(struct caduceus_held_process *process, const struct caduceus_program *program,
+                     const struct caduceus_identity *identity, const gid_t *groups, int group_count, char *path,
+                     char **script) {
+  int release[2], reports[2];
   if (pipe2(release, O_CLOEXEC)) return -errno;
-  if (pipe2(failure, O_CLOEXEC)) {
+  if (pipe2(reports, O_CLOEXEC)) {
     int error = -errno;
     close(release[0]);
     close(release[1]);
@@ -61,21 +116,38 @@ int caduceus_fork_held(struct caduceus_held_process *process, char *const argume
   pid_t pid = fork();
   if (pid == 0) {
     close(release[1]);
-    close(failure[0]);
-    run_child(release[0], failure[1], arguments, identity, groups, group_count);
+    close(reports[0]);
+    run_child(release[0], reports[1], program, identity, groups, group_count, path, script);
   }
   int error = -errno;
   close(release[0]);
-  close(failure[1]);
+  close(reports[1]);
   if (pid < 0) {
     close(release[1]);
-    close(failure[0]);
+    close(reports[0]);
     return error;
   }
   process->pid = pid;
   process->release = release[1];
-  process->failure = failure[0];
+  process->reports = reports[0];
   return 0;
+}
+
+int caduceus_fork_held(struct caduceus_held_process *process, const struct caduceus_program *program,
+                       const struct caduceus_identity *identity) {
+  struct caduceus_program complete = *program;
+  if (!complete.search_path) complete.search_path = "/bin:/usr/bin";
+  char *path = NULL;
+  char **script = NULL;
+  /* Looked up before the fork: the lookup is not async-signal-safe. */
+  int group_count = 0;
+  gid_t *groups = identity->change ? caduceus_groups(identity->user, identity->gid, &group_count) : NULL;
+  int result = identity->change && !groups ? -ENOMEM : prepare(&complete, &path, &script);
+  if (!result) result = fork_held(process, &complete, identity, groups, group_count, path, script);
+  free(groups);
+  free(path);
+  free(script);
+  return result;
 }
 
 int caduceus_open_process(pid_t pid) {

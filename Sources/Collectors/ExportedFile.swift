@@ -46,7 +46,8 @@ public enum ExportedFile {
   /// The mode of the file follows the umask. `owner` is set on the open file, before it gets its name, so
   /// that a root process follows no link another user could put there. A regular file at `path` is replaced,
   /// unless `replacing` is false: then it is an error (EEXIST). Where `path` is a link, a device or a pipe
-  /// (`/dev/stdout`), that is opened and written in place, and keeps its owner.
+  /// (`/dev/stdout`), that is opened and written in place, and keeps its owner. What is our own standard output or
+  /// error is not opened again: it may belong to somebody else than who has the rights to files now.
   public static func write(
     _ bytes: [UInt8], to path: String, owner: FileOwner? = nil, replacing: Bool = true
   ) throws(ExportError) {
@@ -57,10 +58,22 @@ public enum ExportedFile {
     case S_IFREG: try create(path, bytes, owner, replacing: replacing)
     case S_IFDIR: throw ExportError(operation: "write", path: path, code: EISDIR)
     default:
-      let descriptor = unsafe open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666)
+      let descriptor =
+        ownDescriptor(path).map { fcntl($0, F_DUPFD_CLOEXEC, 0) }
+        ?? (unsafe open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0o666))
       if descriptor < 0 { throw ExportError(operation: "open", path: path, code: errno) }
       defer { close(descriptor) }
       try fill(descriptor, bytes, nil, path)
+    }
+  }
+
+  /// Standard output or error, where `path` leads to the same; nil otherwise.
+  public static func ownDescriptor(_ path: String) -> Int32? {
+    var named = stat()
+    guard unsafe stat(path, &named) == 0 else { return nil }
+    return [STDOUT_FILENO, STDERR_FILENO].first { descriptor in
+      var own = stat()
+      return unsafe fstat(descriptor, &own) == 0 && own.st_dev == named.st_dev && own.st_ino == named.st_ino
     }
   }
 

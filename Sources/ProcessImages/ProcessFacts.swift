@@ -56,6 +56,21 @@ public struct ProcessFacts: Sendable {
   /// The address of the bottom of the main thread's stack (field 28 of stat(5)); 0 where we may not know.
   public func startStack() throws(ProcessReadError) -> UInt64 { try statField(28) }
 
+  /// The process that started it, or that took it over; 0 where that is outside our pid namespace (field 4).
+  public func parent() throws(ProcessReadError) -> Int32 { Int32(truncatingIfNeeded: try statField(4)) }
+
+  /// Where its own memory holds the environment it was started with (fields 50 and 51); empty where we may not know.
+  public func initialEnvironmentRange() throws(ProcessReadError) -> Range<UInt64> {
+    let (start, end) = (try statField(50), try statField(51))
+    return start < end ? start..<end : 0..<0
+  }
+
+  /// The environment it was started with, each variable up to a zero byte. `.malformed` when it is longer than
+  /// 8 MiB; execve(2) takes 6 MiB at most.
+  public func initialEnvironment() throws(ProcessReadError) -> [UInt8] {
+    try ProcFile.read(path("environ"), limit: 8 << 20)
+  }
+
   /// When the process started, in clock ticks after boot (field 22): with the pid an identity.
   public func startTime() throws(ProcessReadError) -> UInt64 { try statField(22) }
 

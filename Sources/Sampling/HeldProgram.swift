@@ -7,38 +7,50 @@ import Glibc
 public final class HeldProgram {
   /// The child.
   public let processID: Int32
+  /// Who runs the program.
+  public let userName: String
+  /// What the user should know about the program's environment; continues "running ... as ...".
+  public let environmentNote: String?
+  /// Full path of the file that was chosen for the command: as it is found in the program's PATH, links not
+  /// followed. Known after `start`.
+  public private(set) var executable: String?
   private var release: Int32
-  private let failure: Int32
+  private let reports: Int32
   private let name: String
   private(set) var status: Int32?
 
-  /// Forks. Under sudo the child takes on the identity of the invoking user.
-  public init(command: [String]) throws(SamplingError) {
+  /// Forks. The child takes on its identity at once and keeps our working directory; the command is looked up with
+  /// the rights and in the PATH of that identity.
+  public init(command: [String], identity: ProgramIdentity = .invokingUser) throws(SamplingError) {
     guard let first = command.first else { throw .command("", errno: ENOENT) }
+    let situation = try ProgramSituation(identity)
     name = first
+    userName = situation.name
+    environmentNote = situation.note
     var held = caduceus_held_process()
-    var identity = unsafe caduceus_identity()
-    let user = InvokingUser.current
-    if let user {
-      unsafe identity.change = 1
-      unsafe identity.uid = user.uid
-      unsafe identity.gid = user.gid
-    }
-    var arguments: [UnsafeMutablePointer<CChar>?] = unsafe command.map { unsafe strdup($0) } + [nil]
-    defer { for index in unsafe arguments.indices { unsafe free(arguments[index]) } }
-    let result = unsafe (user?.name ?? "root").withCString { text in
-      unsafe identity.user = text
-      return unsafe caduceus_fork_held(&held, &arguments, &identity)
+    let result = unsafe Self.withCStrings(command.map { [UInt8]($0.utf8) }) { arguments in
+      unsafe Self.withCStrings(situation.environment.entries) { variables in
+        unsafe Self.withCString(situation.environment["PATH"]) { path in
+          unsafe Self.withCString(situation.user?.name) { user in
+            var program = unsafe caduceus_program(
+              arguments: arguments, environment: variables, search_path: path)
+            var identity = unsafe caduceus_identity(
+              change: situation.user == nil ? 0 : 1, drop_capabilities: situation.dropsCapabilities ? 1 : 0,
+              uid: situation.user?.uid ?? 0, gid: situation.user?.gid ?? 0, user: user)
+            return unsafe caduceus_fork_held(&held, &program, &identity)
+          }
+        }
+      }
     }
     guard result == 0 else { throw .command(first, errno: -result) }
     processID = held.pid
     release = held.release
-    failure = held.failure
+    reports = held.reports
   }
 
   deinit {
     if release >= 0 { close(release) }
-    close(failure)
+    close(reports)
   }
 
   /// Lets the child execute its program; throws when that fails.
@@ -47,13 +59,56 @@ public final class HeldProgram {
     _ = unsafe write(release, &byte, 1)
     close(release)
     release = -1
-    var code: Int32 = 0
-    // End of file: the descriptor was closed by the successful exec.
-    let count = unsafe read(failure, &code, 4)
-    if count == 4 {
+    let (path, failure) = readReports()
+    executable = path.map(Self.absolute)
+    if let failure {
       _ = wait()
-      throw .command(name, errno: code)
+      throw .command(name, errno: failure)
     }
+  }
+
+  /// What the child tries, until its end of the pipe is closed by the successful exec.
+  private func readReports() -> (path: String?, failure: Int32?) {
+    var bytes: [UInt8] = []
+    var chunk = [UInt8](repeating: 0, count: 4096)
+    while true {
+      let count = unsafe read(reports, &chunk, chunk.count)
+      if count < 0 && errno == EINTR { continue }
+      if count <= 0 { break }
+      bytes += chunk[..<count]
+    }
+    var path: String?
+    var rest = bytes[...]
+    while let kind = rest.popFirst() {
+      if UInt32(kind) == caduceus_report_failed.rawValue {
+        return (path, rest.reversed().reduce(Int32(0)) { $0 << 8 | Int32($1) })
+      }
+      path = String(decoding: rest.prefix { $0 != 0 }, as: UTF8.self)
+      rest = rest.drop { $0 != 0 }.dropFirst()
+    }
+    return (path, nil)
+  }
+
+  private static func absolute(_ path: String) -> String {
+    guard !path.hasPrefix("/"), let folder = unsafe getcwd(nil, 0) else { return path }
+    defer { unsafe free(folder) }
+    return unsafe String(cString: folder) + "/" + path
+  }
+
+  private static func withCString<Result>(
+    _ text: String?, _ body: (UnsafePointer<CChar>?) -> Result
+  ) -> Result {
+    guard let text else { return body(nil) }
+    return unsafe text.withCString { unsafe body($0) }
+  }
+
+  /// An array as exec takes it: pointers to texts that end with a zero byte, and a null pointer.
+  private static func withCStrings<Result>(
+    _ texts: [[UInt8]], _ body: (UnsafePointer<UnsafeMutablePointer<CChar>?>) -> Result
+  ) -> Result {
+    var all = unsafe texts.map { unsafe strdup($0.map { CChar(bitPattern: $0) } + [0]) } + [nil]
+    defer { for index in unsafe all.indices { unsafe free(all[index]) } }
+    return unsafe body(&all)
   }
 
   /// Ends a child whose program has not begun: it must not run unobserved.
@@ -79,27 +134,5 @@ public final class HeldProgram {
     let result = signal == 0 ? raw >> 8 & 0xff : 128 + signal
     status = result
     return result
-  }
-}
-
-/// The user who called sudo.
-public struct InvokingUser: Sendable, Equatable {
-  /// User id.
-  public let uid: UInt32
-  /// Primary group id.
-  public let gid: UInt32
-  /// Login name.
-  public let name: String
-
-  /// From sudo's environment (sudo(8), SUDO_UID and following); nil when we are not root through sudo.
-  public static var current: InvokingUser? {
-    func variable(_ name: String) -> String? {
-      guard let value = unsafe getenv(name) else { return nil }
-      return unsafe String(cString: value)
-    }
-    guard geteuid() == 0, let uid = variable("SUDO_UID").flatMap({ UInt32($0) }), uid != 0,
-      let gid = variable("SUDO_GID").flatMap({ UInt32($0) }), let name = variable("SUDO_USER")
-    else { return nil }
-    return InvokingUser(uid: uid, gid: gid, name: name)
   }
 }

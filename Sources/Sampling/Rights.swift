@@ -7,6 +7,12 @@ import PerfEvents
 enum Rights {
   /// Throws when something is missing; names it and what it is set to now.
   static func check() throws(SamplingError) {
+    guard getuid() == geteuid(), getgid() == getegid() else {
+      throw .notPermitted(
+        what:
+          "caduceus must not be set-uid or set-gid: anybody could read every process with it; use sudo, or give "
+          + "the file capabilities")
+    }
     let missing = capabilities().missing
     if !missing.isEmpty {
       let names = missing.map(\.name).joined(separator: ", ")

@@ -1,5 +1,6 @@
 // The process that is sampled, as far as it can be known from outside.
 
+internal import CHeldProcess
 import Glibc
 import ProcessImages
 
@@ -32,7 +33,9 @@ public final class TargetProcess {
       throw kill(processID, 0) != 0 && errno == ESRCH
         ? .noSuchProcess(processID) : .cannotRead(processID, detail: "\(error)")
     }
-    if command == nil { try checkHasProgram() }
+    guard command == nil else { return }
+    try checkHasProgram()
+    if let foreignness { throw foreignness }
   }
 
   /// A process that has ended, or that never was a program, has no memory to look for an interpreter in.
@@ -46,6 +49,24 @@ public final class TargetProcess {
     if !hasProgram || ProcessEnd(of: processID).hasCome {
       throw .cannotRead(processID, detail: "it has ended")
     }
+  }
+
+  /// Why it must not be sampled: capabilities of our file are no permission of the user who runs us to look into
+  /// other users' processes, or into those that have more rights than the user. Root may look into all.
+  var foreignness: SamplingError? {
+    guard getuid() != 0 else { return nil }
+    let code = caduceus_check_own_rights(processID)
+    guard code == EACCES || code == EPERM else { return nil }
+    let advice = "run it with sudo"
+    let own = getuid()
+    guard let uid = try? facts.uid(), uid != own else {
+      return .notPermitted(
+        what: "not permitted: PID \(processID) has more rights than you or forbids to look into it; \(advice)"
+      )
+    }
+    let name = Account(uid: uid).map { "\($0.name) (user id \(uid))" } ?? "user id \(uid)"
+    return .notPermitted(
+      what: "not permitted: PID \(processID) belongs to \(name), and you are user id \(own); \(advice)")
   }
 
   /// What to say instead of "no Python" where there are programs that we may not look into.

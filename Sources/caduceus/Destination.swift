@@ -29,16 +29,41 @@ struct Destination {
       isDefaultName = true
     }
     plainPath = path
-    if isDefaultName { path = freeName() }
-    try check()
+    // What the user who called sudo may not write is not written.
+    let user = InvokingUser.current
+    path = try InvokingUser.withFileRights { [self] () throws(SamplingError) in
+      let chosen = isDefaultName ? freeName() : path
+      try Self.check(chosen, for: user)
+      return chosen
+    }
   }
 
-  /// Writes the result. A default name that somebody has taken meanwhile gets a number.
-  mutating func write(_ bytes: [UInt8], owner: FileOwner?) throws(ExportError) {
-    guard isDefaultName else { return try ExportedFile.write(bytes, to: path, owner: owner) }
+  /// Writes the result as the invoking user. A default name that somebody has taken meanwhile gets a number.
+  /// Gives the failure's text.
+  mutating func write(_ bytes: [UInt8]) -> String? {
+    do throws(SamplingError) {
+      // A copy: what is done with the user's rights cannot change us.
+      var file = self
+      let failure = try InvokingUser.withFileRights { () -> String? in
+        do throws(ExportError) {
+          try file.fill(bytes)
+          return nil
+        } catch {
+          return error.description
+        }
+      }
+      self = file
+      return failure
+    } catch {
+      return error.description
+    }
+  }
+
+  private mutating func fill(_ bytes: [UInt8]) throws(ExportError) {
+    guard isDefaultName else { return try ExportedFile.write(bytes, to: path) }
     for _ in 0..<100 {
       do throws(ExportError) {
-        return try ExportedFile.write(bytes, to: path, owner: owner, replacing: false)
+        return try ExportedFile.write(bytes, to: path, replacing: false)
       } catch {
         guard error.code == EEXIST else { throw error }
         path = freeName()
@@ -61,16 +86,20 @@ struct Destination {
   }
 
   /// Finds out before sampling whether the file can be written.
-  private func check() throws(SamplingError) {
+  private static func check(_ path: String, for user: InvokingUser?) throws(SamplingError) {
     func failure(_ code: Int32) -> SamplingError {
-      let text = unsafe String(cString: strerror(code))
+      var text = unsafe String(cString: strerror(code))
+      if code == EACCES, let user { text += " for \(user.name)" }
       return .notPermitted(what: "cannot write \(path): \(text); name another file with -o")
     }
     var status = stat()
     if unsafe stat(path, &status) == 0 {
-      guard unsafe access(path, W_OK) == 0 else { throw failure(errno) }
-      // A device or a pipe is written in place.
-      if status.st_mode & S_IFMT != S_IFREG { return }
+      // A link, a device or a pipe is written in place.
+      var named = stat()
+      let isInPlace = unsafe lstat(path, &named) == 0 && named.st_mode & S_IFMT != S_IFREG
+      if isInPlace, ExportedFile.ownDescriptor(path) != nil { return }
+      guard unsafe faccessat(AT_FDCWD, path, W_OK, AT_EACCESS) == 0 else { throw failure(errno) }
+      if isInPlace { return }
     } else if errno != ENOENT {
       throw failure(errno)
     }

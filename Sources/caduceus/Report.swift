@@ -23,13 +23,8 @@ struct Report {
     var failure: String?
     var closing = ""
     if var file = destination {
-      do throws(ExportError) {
-        let owner = InvokingUser.current.map { FileOwner(uid: $0.uid, gid: $0.gid) }
-        try file.write(exported(profile), owner: owner)
-        closing = "\(output.format.writtenText) \(file.path)\n"
-      } catch {
-        failure = error.description
-      }
+      failure = file.write(exported(profile))
+      closing = failure == nil ? "\(output.format.writtenText) \(file.path)\n" : ""
     }
     if destination == nil || failure != nil {
       let options = format.tableOptions(usesColors: Terminal.wantsColors(tableDescriptor))

@@ -23,7 +23,8 @@ struct Run: ParsableCommand {
 
       The program keeps standard input, output and error; its exit status becomes
       caduceus's own (128 + N when signal N ended it). Under sudo it runs as the
-      invoking user. The processes it starts are not sampled.
+      user who called sudo, in that user's environment and with that user's PATH,
+      as it would without sudo. The processes it starts are not sampled.
       """)
 
   @Option(
@@ -34,6 +35,8 @@ struct Run: ParsableCommand {
     name: [.customShort("m"), .customLong("module")], help: "The target is a Python module, as in python3 -m."
   )
   var isModule = false
+  @Flag(name: .customLong("as-root"), help: "Under sudo: run the program as root, in root's environment.")
+  var asRoot = false
   @OptionGroup(title: "Sampling") var sampling: SamplingArguments
   @OptionGroup(title: "Output") var output: OutputArguments
   @OptionGroup(title: "Options of one format") var format: FormatArguments
@@ -66,7 +69,7 @@ struct Run: ParsableCommand {
     let advice = "without --main-thread all threads are sampled"
     let session = Session(options: options, output: output, format: format, advice: advice)
     let target = isModule || command.first != "--" ? PythonTarget(command, isModule: isModule) : nil
-    Glibc.exit(try session.run(target?.command ?? program))
+    Glibc.exit(try session.run(target?.command ?? program, as: asRoot ? .root : .invokingUser))
   }
 }
 

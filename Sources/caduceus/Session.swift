@@ -83,11 +83,11 @@ struct Session {
 
   // MARK: run
 
-  func run(_ command: [String]) throws -> Int32 {
+  func run(_ command: [String], as identity: ProgramIdentity) throws -> Int32 {
     let signals = Signals()
     do throws(SamplingError) {
       try Sampler.checkRights()
-      let program = try HeldProgram(command: command)
+      let program = try HeldProgram(command: command, identity: identity)
       let sampler: Sampler
       let destination: Destination?
       do {
@@ -98,11 +98,9 @@ struct Session {
         program.abandon()
         throw error
       }
-      write(
-        "PID \(program.processID) (\(sampler.target.shortCommand)), \(rateText), \(ringText(sampler))\n",
-        to: STDERR_FILENO)
       sampler.start()
       try program.start()
+      announce(program, sampler)
       let profile = watch(program, sampler, signals)
       signals.letInterruptEndUs()
       let status = program.wait()
@@ -141,5 +139,13 @@ struct Session {
     while let signal = signals.next() {
       if !signal.isFromTerminal { kill(program.processID, signal.number) }
     }
+  }
+
+  /// Which file the command's name led to, and whose program it is.
+  private func announce(_ program: HeldProgram, _ sampler: Sampler) {
+    let note = program.environmentNote.map { ", " + $0 } ?? ""
+    write(
+      "PID \(program.processID) (\(sampler.target.shortCommand)), \(rateText), \(ringText(sampler))\n"
+        + "Running \(program.executable ?? "?") as \(program.userName)\(note)\n", to: STDERR_FILENO)
   }
 }

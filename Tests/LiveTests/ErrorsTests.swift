@@ -101,12 +101,6 @@ extension Live {
 
     // MARK: Rights
 
-    /// The binary where an unprivileged user can run it.
-    private func publicBinary(_ folder: Folder) throws -> String {
-      try FileManager.default.copyItem(atPath: Caduceus.path, toPath: folder.file("caduceus"))
-      return folder.file("caduceus")
-    }
-
     private static let nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
 
     @Test(.enabled(if: Machine.isRoot, "only root can become somebody else"), arguments: ["attach", "run"])
@@ -115,7 +109,7 @@ extension Live {
       let target = try Child(Self.nobody + ["cat"])
       let trace = folder.file("trace")
       let end = command == "attach" ? ["\(target.pid)"] : ["--", "/bin/touch", trace]
-      let finished = try Child.run(Self.nobody + [publicBinary(folder), command] + end)
+      let finished = try Child.run(Self.nobody + [Caduceus.publicCopy(in: folder), command] + end)
       let line = try message(finished)
       for words in [
         "not permitted", "CAP_PERFMON", "CAP_BPF", "CAP_SYS_PTRACE", "sudo",
@@ -133,7 +127,7 @@ extension Live {
       let folder = try Folder()
       let target = try Child(["cat"])
       let set = ["setpriv", "--bounding-set", "-sys_admin,-\(name)"]
-      let line = try message(Child.run(set + [publicBinary(folder), "attach", "\(target.pid)"]))
+      let line = try message(Child.run(set + [Caduceus.publicCopy(in: folder), "attach", "\(target.pid)"]))
       #expect(line.contains("not permitted: CAP_\(name.uppercased()) missing"), "\(line)")
     }
 
@@ -143,13 +137,14 @@ extension Live {
     {
       let folder = try Folder()
       let interpreter = try Interpreter.everybodys(amongst: Interpreter.supported)
-      let program = try Program("sandwich.py", ["0.5"], with: interpreter)
+      let program = try Program("sandwich.py", ["0.5"], with: interpreter, as: Self.nobody)
       try FileManager.default.createDirectory(atPath: folder.file("open"), withIntermediateDirectories: false)
       unsafe chmod(folder.file("open"), 0o777)
       let set = "-all,+perfmon,+bpf,+sys_ptrace"
       let child = try Child(
         Self.nobody + ["--inh-caps=\(set)", "--ambient-caps=\(set)"] + [
-          publicBinary(folder), "attach", "--collapsed", "-o", folder.file("open/out"), "\(program.pid)",
+          Caduceus.publicCopy(in: folder), "attach", "--collapsed", "-o", folder.file("open/out"),
+          "\(program.pid)",
         ])
       try child.errorLines(1)
       program.go()
@@ -170,11 +165,14 @@ extension Live {
       let interpreter = try Interpreter.everybodys(amongst: Interpreter.supported)
       let hidden = folder.file("hidden/python3")
       try FileManager.default.copyItem(atPath: interpreter.path, toPath: hidden)
-      unsafe chmod(folder.file("hidden"), 0o700)
-      let child = try Child([hidden, "-S", "-c", "import os; os.write(1, b'ready\\n'); os.read(0, 1)"])
+      let wait = "import os; os.write(1, b'ready\\n'); os.read(0, 1)"
+      let child = try Child(Self.nobody + [hidden, "-S", "-c", wait])
       _ = try child.line()
+      unsafe chmod(folder.file("hidden"), 0o700)
       let set = "-all,+perfmon,+bpf,+sys_ptrace"
-      let command = ["--inh-caps=\(set)", "--ambient-caps=\(set)", try publicBinary(folder), "attach"]
+      let command = [
+        "--inh-caps=\(set)", "--ambient-caps=\(set)", try Caduceus.publicCopy(in: folder), "attach",
+      ]
       let line = try message(Child.run(Self.nobody + command + ["\(child.pid)"]))
       #expect(line.contains("cannot read \(hidden)"), "\(line)")
       #expect(line.contains("sudo"), "no advice: \(line)")
@@ -204,11 +202,12 @@ extension Live {
     @Test(.enabled(if: Machine.isRoot, "only root can become somebody else"))
     func aFolderOfSomebodyElse() throws {
       let folder = try Folder()
-      let program = try Program("result.py", ["1"], with: Interpreter.any)
+      let interpreter = try Interpreter.everybodys(amongst: Interpreter.supported)
+      let program = try Program("result.py", ["1"], with: interpreter, as: Self.nobody)
       let set = "-all,+perfmon,+bpf,+sys_ptrace"
       let finished = try Child.run(
         Self.nobody + ["--inh-caps=\(set)", "--ambient-caps=\(set)"] + [
-          publicBinary(folder), "attach", "-o", folder.file("out"), "\(program.pid)",
+          Caduceus.publicCopy(in: folder), "attach", "-o", folder.file("out"), "\(program.pid)",
         ])
       #expect(try message(finished).contains("cannot write \(folder.file("out")): Permission denied"))
     }

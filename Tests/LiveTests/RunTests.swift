@@ -177,43 +177,6 @@ extension Live {
       }
     }
 
-    // MARK: Under sudo
-
-    private static let sudo = ["SUDO_UID": "65534", "SUDO_GID": "65533", "SUDO_USER": "nobody"]
-
-    @Test(
-      .enabled(if: Machine.isRoot, "only root can become somebody else"), arguments: [["-o", "out"], []])
-    func underSudoEverythingIsTheUsers(_ output: [String]) throws {
-      let folder = try Folder()
-      let program = "import os; print(os.getresuid(), os.getresgid(), os.getgroups(), os.environ['SUDO_UID'])"
-      let finished = try Caduceus.run(
-        ["run", "--collapsed"] + output + ["--", Interpreter.everybodys().path, "-c", program],
-        environment: Self.sudo,
-        folder: folder.path)
-      #expect(finished.status == 0, "\(finished.description)")
-      let user = "(65534, 65534, 65534) (65533, 65533, 65533)"
-      #expect(finished.outputText.hasPrefix(user), "\(finished.description)")
-      #expect(!finished.outputText.contains("[0"), "root's groups: \(finished.outputText)")
-      try #require(folder.contents.count == 1)
-      var status = stat()
-      #expect(unsafe stat(folder.file(folder.contents[0]), &status) == 0)
-      #expect(status.st_uid == 65534 && status.st_gid == 65533)
-    }
-
-    @Test(.enabled(if: Machine.isRoot, "only root can become somebody else"))
-    func underSudoAttachWritesTheUsersFile() throws {
-      let folder = try Folder()
-      let program = try Program("result.py", ["1"], with: Interpreter.any)
-      let child = try Caduceus.start(
-        ["attach", "-o", folder.file("out"), "\(program.pid)"], environment: Self.sudo)
-      try child.errorLines(1)
-      program.go()
-      #expect(try child.finish().status == 0)
-      var status = stat()
-      #expect(unsafe stat(folder.file("out"), &status) == 0)
-      #expect(status.st_uid == 65534 && status.st_gid == 65533)
-    }
-
     // MARK: What is sampled
 
     @Test(arguments: Interpreter.supported) func aShortScriptFromItsFirstInstruction(

@@ -22,6 +22,12 @@ enum Caduceus {
       ?? "\(root)/.build/debug/caduceus"
   }()
 
+  /// A copy where every user can run it.
+  static func publicCopy(in folder: Folder) throws -> String {
+    try FileManager.default.copyItem(atPath: path, toPath: folder.file("caduceus"))
+    return folder.file("caduceus")
+  }
+
   /// Starts it.
   static func start(
     _ arguments: [String], environment: [String: String] = [:], folder: String? = nil, input: Data? = nil

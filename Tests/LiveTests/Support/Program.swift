@@ -9,9 +9,14 @@ struct Program {
   private let cpuAtGate: Double
   private let elsewhereAtGate: Elsewhere
 
-  /// Starts a program of Tests/Programs and waits until it is at its gate.
-  init(_ name: String, _ arguments: [String] = [], with interpreter: Interpreter) throws {
-    child = try Child(Self.command(name, arguments, with: interpreter))
+  /// Starts a program of Tests/Programs, behind a command that changes who runs it, and waits until it is at its
+  /// gate.
+  init(_ name: String, _ arguments: [String] = [], with interpreter: Interpreter, as identity: [String] = [])
+    throws
+  {
+    var command = try Self.command(name, arguments, with: interpreter)
+    if !identity.isEmpty { command[1] = try Self.publicPath(name) }
+    child = try Child(identity + command)
     let line = try child.line()
     guard line.hasPrefix("ready ") else { throw LiveError("\(name) said \(line) instead of ready") }
     cpuAtGate = try child.cpuTime()
@@ -46,6 +51,21 @@ struct Program {
     -> [String]
   {
     [interpreter.path, path(name), "--extension", try interpreter.extensionFolder()] + arguments
+  }
+
+  /// Path of a copy that everybody can read: the sources may lie below somebody's home.
+  static func publicPath(_ name: String) throws -> String {
+    let folder = Folder.base + "/programs"
+    if !FileManager.default.fileExists(atPath: folder) {
+      try FileManager.default.createDirectory(atPath: folder, withIntermediateDirectories: true)
+      for program in try FileManager.default.contentsOfDirectory(atPath: path(""))
+      where program.hasSuffix(".py") {
+        try Data(contentsOf: URL(fileURLWithPath: path(program))).write(
+          to: URL(fileURLWithPath: folder + "/" + program))
+      }
+      unsafe chmod(folder, 0o755)
+    }
+    return folder + "/" + name
   }
 
   /// Path of a file of Tests/Programs.
