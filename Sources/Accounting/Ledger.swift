@@ -7,6 +7,8 @@ public enum DropCause: Int, CaseIterable, Sendable {
   case malformedRecord
   /// The record carried no user registers (a thread that was already exiting).
   case noUserRegisters
+  /// An exec had given the program more rights than the user has who samples it.
+  case notPermitted
 }
 
 /// Why a sample that was kept shows less than its whole stack.

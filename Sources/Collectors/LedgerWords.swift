@@ -8,6 +8,7 @@ extension DropCause {
     switch self {
     case .malformedRecord: "a malformed record"
     case .noUserRegisters: "no user registers (the thread was exiting)"
+    case .notPermitted: "not permitted (the program got more rights by exec)"
     }
   }
 }

@@ -34,6 +34,11 @@ public struct ProcessFacts: Sendable {
     return uid
   }
 
+  /// Real, effective, saved and file system user id; a zombie still has them.
+  public func uids() throws(ProcessReadError) -> [UInt32] {
+    try status("Uid").compactMap { UInt32(exactly: $0) }
+  }
+
   /// Its pid in each nested pid namespace, ours first, its own last.
   public func namespacePids() throws(ProcessReadError) -> [Int32] {
     let pids = try status("NSpid").compactMap { Int32(exactly: $0) }

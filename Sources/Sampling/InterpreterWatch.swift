@@ -55,6 +55,9 @@ final class InterpreterWatch {
     return false
   }
 
+  /// Ends the search.
+  func refuse(_ problem: SamplingError) { state = .refused(problem) }
+
   /// What the recorder needs to read this interpreter's frames.
   func context() -> InterpreterContext? {
     guard let layout else { return nil }

@@ -179,6 +179,7 @@ public final class Sampler {
       program.forgetLayout()
       watch = InterpreterWatch(target: target)
       interpreter = ""
+      if recorder.isForbidden { stop() }
     }
     if recorder.sawLoss {
       recorder.sawLoss = false
@@ -191,6 +192,12 @@ public final class Sampler {
     if end.hasCome { hasEnded = true }
   }
 
+  /// The kernel itself ends the events of a thread that gets more rights by an exec, but not those of a CPU.
+  private func stop() {
+    events.disable()
+    watch.refuse(target.moreRights)
+  }
+
   private func readClocks() {
     if let cpu = target.cpuTime, cpu >= lastCPU { lastCPU = cpu }
     if let cpu = target.cpuTime(ofThread: target.processID), cpu >= lastMainCPU { lastMainCPU = cpu }
@@ -198,7 +205,7 @@ public final class Sampler {
 
   /// Closes double events, finds threads without any, and changes to per-CPU events where threads are too short.
   private func keepWatch() {
-    guard !options.mainThreadOnly, !events.samplesPerCPU else { return }
+    guard !options.mainThreadOnly, !events.samplesPerCPU, !recorder.isForbidden else { return }
     let counts = program.counts
     if counts.duplicates > duplicatesSeen {
       duplicatesSeen = counts.duplicates

@@ -43,6 +43,8 @@ package struct RecordedProcess {
   package var kernel: LoadedKernelSymbols
   /// Name of a thread; nil where it is gone.
   package var threadName: (Int32) -> String?
+  /// Whether it may be looked into; asked again after each exec.
+  package var isPermitted: () -> Bool = { true }
 
   /// A process from its parts.
   package init(
@@ -69,6 +71,8 @@ package struct StackRecorder: RecordHandler {
   var recentTimes = RecentTimes()
   /// True after side-band records were lost: maps and tasks must be read again.
   var sawLoss = false
+  /// True after an exec that gave the program more rights than the user has: from then on nothing of it is kept.
+  private(set) var isForbidden = false
 
   private let addressSpace: AddressSpace
   private let unwinder: NativeUnwinder
@@ -76,6 +80,7 @@ package struct StackRecorder: RecordHandler {
   private let names: NativeNames
   private let shown: NativeFrames
   private let threadName: (Int32) -> String?
+  private let isPermitted: () -> Bool
   private let processID: Int32
 
   /// By layout slot; slot 0 is no layout.
@@ -99,11 +104,11 @@ package struct StackRecorder: RecordHandler {
   init?(target: TargetProcess, addressSpace: AddressSpace, method: NativeUnwinder.Method, shown: NativeFrames)
   {
     let facts = target.facts
-    self.init(
-      RecordedProcess(
-        processID: target.processID, addressSpace: addressSpace, memory: target.memory,
-        kernel: LoadedKernelSymbols(), threadName: { try? facts.comm(ofThread: $0) }),
-      method: method, shown: shown)
+    var process = RecordedProcess(
+      processID: target.processID, addressSpace: addressSpace, memory: target.memory,
+      kernel: LoadedKernelSymbols(), threadName: { try? facts.comm(ofThread: $0) })
+    process.isPermitted = { target.isStillOurs }
+    self.init(process, method: method, shown: shown)
   }
 
   /// A recorder of any process. Nil where libunwind cannot be set up.
@@ -115,6 +120,7 @@ package struct StackRecorder: RecordHandler {
     self.unwinder = unwinder
     self.shown = shown
     threadName = process.threadName
+    isPermitted = process.isPermitted
     processID = process.processID
     joiner = StackJoiner { unwinder.functionStart(covering: $0) }
     names = NativeNames(addressSpace: addressSpace, unwinder: unwinder, kernel: process.kernel)
@@ -186,6 +192,7 @@ package struct StackRecorder: RecordHandler {
 
   /// A new program image: what was mapped is gone, and so are the interpreters that were found before.
   private mutating func executed(at time: UInt64) {
+    if !isPermitted() { isForbidden = true }
     addressSpace.replaceAll([])
     mappingsChanged()
     while firstValidSlot < contexts.count, contexts[Int(firstValidSlot)].map({ $0.foundAt < time }) ?? true {
@@ -200,6 +207,10 @@ package struct StackRecorder: RecordHandler {
   package mutating func handle(sample: borrowing SampleRecord) {
     profile.ledger.recordsRead += 1
     recentTimes.add(sample.stamp.time)
+    if isForbidden {
+      profile.ledger[dropped: .notPermitted] += 1
+      return
+    }
     guard sample.hasRegisters else {
       profile.ledger[dropped: .noUserRegisters] += 1
       return

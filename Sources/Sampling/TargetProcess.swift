@@ -57,16 +57,27 @@ public final class TargetProcess {
     guard getuid() != 0 else { return nil }
     let code = caduceus_check_own_rights(processID)
     guard code == EACCES || code == EPERM else { return nil }
-    let advice = "run it with sudo"
     let own = getuid()
-    guard let uid = try? facts.uid(), uid != own else {
-      return .notPermitted(
-        what: "not permitted: PID \(processID) has more rights than you or forbids to look into it; \(advice)"
-      )
-    }
+    guard let uid = try? facts.uid(), uid != own else { return moreRights }
     let name = Account(uid: uid).map { "\($0.name) (user id \(uid))" } ?? "user id \(uid)"
     return .notPermitted(
-      what: "not permitted: PID \(processID) belongs to \(name), and you are user id \(own); \(advice)")
+      what: "not permitted: PID \(processID) belongs to \(name), and you are user id \(own); run it with sudo"
+    )
+  }
+
+  /// What to say of a process of the same user that is set-uid, has capabilities, or is not dumpable (prctl(2)).
+  var moreRights: SamplingError {
+    .notPermitted(
+      what:
+        "not permitted: PID \(processID) has more rights than you or forbids to look into it; run it with sudo"
+    )
+  }
+
+  /// The same after an exec, when it may have ended meanwhile: then its ids tell.
+  var isStillOurs: Bool {
+    if getuid() == 0 || caduceus_check_own_rights(processID) == 0 { return true }
+    guard ProcessEnd(of: processID).hasCome, let uids = try? facts.uids() else { return false }
+    return uids.allSatisfy { $0 == getuid() }
   }
 
   /// What to say instead of "no Python" where there are programs that we may not look into.

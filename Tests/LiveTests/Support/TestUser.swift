@@ -46,6 +46,12 @@ final class TestUser {
 
   // MARK: Acting as the user
 
+  /// What a command stands behind that is to become the user's without a process between. (setpriv itself still has
+  /// root's rights when it executes; what env executes has none.)
+  var direct: [String] {
+    ["setpriv", "--reuid", name, "--regid", name, "--init-groups", "/usr/bin/env"]
+  }
+
   /// Puts a command behind a shell of the user's, which waits for it as a terminal's shell does.
   func command(_ command: [String]) -> [String] {
     [
