@@ -143,7 +143,7 @@ extension MachineDiagnosis {
     facts.fixedDescriptors =
       otherDescriptors + facts.cpus * RecordStream.descriptorsPerCPU(stackClasses: classes)
     facts.ringBytes = options.chosenRingBytes
-    facts.period = options.interval * 1000
+    facts.period = options.period
     facts.availableMemory = SystemText.read("/proc/meminfo").flatMap {
       SystemText.value(of: "MemAvailable", in: $0)
     }

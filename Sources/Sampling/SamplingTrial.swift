@@ -20,7 +20,7 @@ struct SamplingTrial {
   /// interrupts nothing. When this returns nothing of it is left.
   init(_ options: SamplingOptions = SamplingOptions()) {
     Rights.raiseFileLimit()
-    let period = options.interval * 1000
+    let period = options.period
     let code = ClockEvents.tryOpening(thread: 0, period: period)
     clockEvent = code == 0 ? .worked : .failed(errno: code, detail: "")
     var configuration = ProgramConfiguration(processID: getpid(), namespaceDevice: 0, namespaceInode: 0)

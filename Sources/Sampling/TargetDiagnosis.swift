@@ -84,7 +84,7 @@ extension TargetDiagnosis {
       result.command = target.shortCommand
       let mappings = (try? ProcessMaps.read(pid)) ?? []
       result.reading = tryReading(target, mappings)
-      let code = ClockEvents.tryOpening(thread: pid, period: options.interval * 1000)
+      let code = ClockEvents.tryOpening(thread: pid, period: options.period)
       result.clockEvent = code == 0 ? .worked : .failed(errno: code, detail: "")
       guard result.reading.hasWorked else { return result }
       try result.findInterpreter(target)
