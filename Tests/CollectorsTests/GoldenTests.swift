@@ -1,5 +1,6 @@
 // What CPython's own sampling profiler prints for the same stacks, byte for byte. `make golden` writes the files.
 
+import Accounting
 import Foundation
 import Profiles
 import Testing
@@ -170,6 +171,18 @@ struct GoldenTests {
       .replacing("a\u{1B}[2Jb.py", with: "a\\x1b[2Jb.py")
       .replacing("libfit.so:fit::(solve(double))", with: "libfit.so:(fit::solve(double))")
     expect(Cases.golden.table(of: one), equals: expected)
+  }
+
+  @Test("The closing words are CPython's, with the percent sign of its first version")
+  func summary() throws {
+    var ledger = Ledger()
+    ledger.period = 1_000_000
+    ledger.targetCPU = 10_000_000_000
+    ledger.whole = 9985
+    ledger.empty = 20
+    let text = SamplingSummary(ledger: ledger, duration: 10_000_000_000, threads: 1).text
+    expect(
+      text, equals: try golden("summary").replacing("Error rate: 0.20\n", with: "Error rate: 0.20%\n"))
   }
 
   @Test("Collapsed stacks with threads are CPython's", arguments: ["collapsed", "collapsed-empty"])

@@ -3,20 +3,23 @@
 Usage: cpython_sampling.py CASES FOLDER. Runs under CPython 3.15 or later. CASES is a JSON object of "profiles" and
 "cases". A profile has a name and is a list of [count, thread id, [frame, ...]], leaf first, where a frame is
 ["python", file, line, function], ["native", module, symbol] or ["marker", "[text]"]. A case has "name", "profile" and,
-where wanted, "format": "table" (the default), "collapsed" or "pstats". A table and a pstats file have "interval" in
-microseconds; a table may have "sort" (a number as CPython has it), "limit", "summary", "colors" and "mode" ("cpu" or
-"wall"). What comes out goes to FOLDER/name.txt, a pstats file to FOLDER/name.pstats.
+where wanted, "format": "table" (the default), "collapsed", "pstats" or "summary". All but "collapsed" have "interval"
+in microseconds; a table may have "sort" (a number as CPython has it), "limit", "summary", "colors" and "mode" ("cpu"
+or "wall"); a summary, the closing words of a run, has "samples", "errors" among them, and "seconds". What comes out
+goes to FOLDER/name.txt, a pstats file to FOLDER/name.pstats.
 """
 
 import collections
 import contextlib
 import io
+import itertools
 import json
 import os
 import pathlib
 import sys
+import unittest.mock
 
-from profiling.sampling import constants
+from profiling.sampling import constants, sample
 from profiling.sampling.pstats_collector import PstatsCollector
 from profiling.sampling.stack_collector import CollapsedStackCollector
 
@@ -59,6 +62,43 @@ def export(collector, path):
         collector.export(path)
 
 
+class Clock:
+    """Stands at the start once, then at the end, from which it goes on by nanoseconds: no interval may be empty."""
+
+    def __init__(self, end):
+        self.readings = itertools.chain([0.0], itertools.count(end, 1e-9))
+
+    def perf_counter(self):
+        return next(self.readings)
+
+
+class Target:
+    """A process that ends after so many samples, the first of which fail."""
+
+    def __init__(self, samples, errors):
+        self.calls = itertools.count()
+        self.samples, self.errors = samples, errors
+
+    def get_stack_trace(self):
+        call = next(self.calls)
+        if call >= self.samples:
+            raise ProcessLookupError
+        if call < self.errors:
+            raise OSError
+        return []
+
+
+def summary(case):
+    profiler = object.__new__(sample.SampleProfiler)
+    vars(profiler).update(
+        sample_interval_usec=case["interval"], unwinder=Target(case["samples"], case["errors"]), blocking=False,
+        sample_intervals=[], total_samples=0, realtime_stats=False, collect_stats=False)
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output), unittest.mock.patch.object(sample, "time", Clock(case["seconds"])):
+        profiler.sample(PstatsCollector(case["interval"]))
+    return output.getvalue()
+
+
 def main(cases, folder):
     written = json.loads(pathlib.Path(cases).read_text("utf-8"))
     for case in written["cases"]:
@@ -69,6 +109,8 @@ def main(cases, folder):
                 path.write_bytes(table(case, profile).encode("utf-8"))
             case "collapsed":
                 export(collect(CollapsedStackCollector(1000), profile), path)
+            case "summary":
+                path.write_text(summary(case), "utf-8")
             case "pstats":
                 export(collect(PstatsCollector(case["interval"]), profile), path.with_suffix(".pstats"))
 
