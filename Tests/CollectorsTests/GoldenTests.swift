@@ -261,11 +261,14 @@ struct GoldenTests {
       var stacks: [Cases.Stack] = []
       // In a file of collapsed stacks CPython gives two lines to files that differ only in their folder.
       let sameNames = round % 2 == 0
+      // Few functions: a stack holds the same pair of caller and callee several times.
+      let functions = round % 4 < 2 ? 2 : 5
       for _ in 0..<(5 + dice.roll(40)) {
         let frames = (0...dice.roll(8)).map { _ in
           let folder = sameNames ? folders[dice.roll(4)] : "/a/"
           return MadeFrame.python(
-            folder + "m'\(dice.roll(3))\".py", Int32(dice.roll(12)), "蛇_f\(dice.roll(5))")
+            folder + "m'\(dice.roll(functions / 2))\".py", Int32(dice.roll(functions * 2)),
+            "蛇_f\(dice.roll(functions))")
         }
         let count = UInt64(1 + dice.roll(round % 3 == 0 ? 5 : 4000))
         stacks.append(Cases.Stack(count: count, thread: Int32(1 + dice.roll(3)), frames: frames))

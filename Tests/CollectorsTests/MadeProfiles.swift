@@ -56,6 +56,12 @@ extension Profile {
     return Profile([([leaf, rec, rec, module], 3), ([rec, module], 1)])
   }
 
+  /// A stack in which one line calls itself several times.
+  static var deep: Profile {
+    let rec = MadeFrame.python("/srv/app.py", 7, "rec", of: 5)
+    return Profile([([rec, rec, rec, rec, .python("/srv/app.py", 11, "<module>", of: 1)], 5)])
+  }
+
   /// Functions that were found at several of their lines, below a module that was found at two.
   static var lines: Profile {
     func work(_ line: Int32) -> MadeFrame { .python("/srv/work.py", line, "work", of: 3) }

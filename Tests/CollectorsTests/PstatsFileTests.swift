@@ -104,6 +104,7 @@ struct PstatsFileTests {
     let recursive = try load(.recursive, with: python)
     expect(recursive, equals: .recursive)
     #expect(recursive.report.contains("4/1"), "ncalls are cumulative/direct")
+    expect(try load(.deep, with: python), equals: .deep)
     let mixed = try load(.mixed, with: python)
     expect(mixed, equals: .mixed)
     for name in ["Läufer.übergib.<locals>.λ", "蛇", "ns::dot<double>", "{native stack cut off}"] {
@@ -163,7 +164,7 @@ struct PstatsFileTests {
     arguments: PstatsCollector.Form.allCases, PstatsCollector.Grouping.allCases)
   func sampled(_ form: PstatsCollector.Form, _ grouping: PstatsCollector.Grouping) throws {
     let python = try #require(Python.withSampling, Python.withoutSampling)
-    for profile in [Profile.recursive, .mixed, .lines] {
+    for profile in [Profile.recursive, .deep, .mixed, .lines] {
       let loaded = try load(profile, with: python, grouping: grouping, form: form)
       expect(loaded, equals: profile, grouping: grouping, form: form)
     }
@@ -250,7 +251,7 @@ struct PstatsFileTests {
       ])
 
     struct Opened: Decodable { let gprof2dotCalls: Int }
-    for profile in [Profile.recursive, .mixed, .lines] {
+    for profile in [Profile.recursive, .deep, .mixed, .lines] {
       for grouping in PstatsCollector.Grouping.allCases {
         let opened: Opened = try open(profile, with: python, grouping: grouping)
         let entries = PstatsCollector(profile, grouping: grouping).entries
