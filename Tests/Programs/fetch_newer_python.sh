@@ -27,8 +27,8 @@ keys=/usr/share/keyrings/debian-archive-keyring.gpg
 
 mkdir -p "$folder"
 folder=$(cd "$folder" && pwd)
-rm -rf "$folder"/*
 apt=$folder/apt
+rm -rf "$apt" "$folder/root" "$folder/python" "$folder/installed"
 mkdir -p "$apt/state/lists/partial" "$apt/cache/archives/partial"
 # No package counts as installed, so that everything the interpreter needs is fetched, glibc included. The hooks that
 # are cleared would clean the system's own cache.
@@ -38,9 +38,9 @@ Dir::State "$apt/state";
 Dir::State::status "$apt/status";
 Dir::Cache "$apt/cache";
 Dir::Etc::sourcelist "$apt/suite.sources";
-Dir::Etc::sourceparts "-";
-Dir::Etc::preferences "-";
-Dir::Etc::preferencesparts "-";
+Dir::Etc::sourceparts "/dev/null";
+Dir::Etc::preferences "/dev/null";
+Dir::Etc::preferencesparts "/dev/null";
 APT::Sandbox::User "root";
 APT::Keep-Downloaded-Packages "true";
 Acquire::Languages "none";
