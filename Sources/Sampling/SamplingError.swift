@@ -46,6 +46,9 @@ public enum SamplingError: Error, CustomStringConvertible {
         ? "; its interpreter, named in its first line, does not exist" : "; check the spelling and PATH"
     }
     guard code == EACCES, isThere else { return "" }
+    if status.st_mode & S_IFMT == S_IFREG, status.st_mode & 0o111 != 0, let user = InvokingUser.current {
+      return "; \(user.name) may not execute it, --as-root runs it as root"
+    }
     return status.st_mode & S_IFMT == S_IFDIR
       ? "; it is a directory" : "; make it executable (chmod +x), or name its interpreter before it"
   }

@@ -189,6 +189,9 @@ extension Live {
         #expect(finished.status == Int32(status), "\(finished.description)")
         let line = try #require(finished.errorLines.last)
         #expect(line.hasPrefix("caduceus: cannot run \(command): \(reason)"), "\(line)")
+        // Root could execute it: that is no matter of chmod.
+        let advice = "; \(user.name) may not execute it, --as-root runs it as root"
+        #expect(line.hasSuffix(advice) == (status == 126 && command.contains("/")), "\(line)")
         // The shell of the same user agrees.
         #expect(try user.run(["bash", "-c", command], environment: environment).status == Int32(status))
       }
