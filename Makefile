@@ -6,7 +6,7 @@
 .DEFAULT_GOAL := build
 SHELL := /bin/sh
 .SHELLFLAGS := -euc
-.PHONY: help deps build demo test golden bench lint install clean
+.PHONY: help deps build demo test golden bench lint clean
 
 SWIFT ?= swift
 PREFIX ?= /usr/local
@@ -37,7 +37,10 @@ help:
 	make demo       build, then profile a small program with a C extension and show the result
 	make test       build, then run every test; the last line is "N passed, N failed"
 	make golden     write Tests/Goldens anew: what the sampling profiler of CPython 3.15 prints
-	make install    copy the program to PREFIX/bin (PREFIX=$(PREFIX)); DESTDIR is honoured
+	make install    copy the program, its manual page and shell completions below PREFIX (PREFIX=$(PREFIX));
+	                DESTDIR is honoured; make uninstall removes them again
+	make dist       make a tarball that runs from any folder, and a Debian package, in .build/dist
+	make test-dist  install both in bare Debian systems and profile there (root; makes the systems the first time)
 	make deps       say which Debian packages are missing, and install only those
 	make bench      print nanoseconds per sample, stage by stage, from recorded samples
 	make lint       check the layout of the Swift sources
@@ -113,20 +116,22 @@ ifeq ($(wildcard $(BINARY)),)
 .PHONY: $(STAMPS)/build
 endif
 
-# With Swift's own libraries inside, so that the program runs where the toolchain is not.
-$(STAMPS)/build: $(STAMPS)/deps $(SOURCES)
+# With Swift's own libraries inside, and the C libraries too: the program runs where neither is installed.
+$(STAMPS)/build: $(STAMPS)/deps $(SOURCES) .dist/static_libraries.sh
 	@$(require_swift)
-	$(SWIFT) build -c release --static-swift-stdlib --product caduceus
+	static=$$(.dist/static_libraries.sh .build/static)
+	$(SWIFT) build -c release --static-swift-stdlib $$static --product caduceus
 	touch $@
 
+# Linked like the program: other arguments would build most of both anew each time.
 bench: $(STAMPS)/deps
 	@$(require_swift)
-	$(SWIFT) build -c release --static-swift-stdlib --product Benchmarks
+	static=$$(.dist/static_libraries.sh .build/static)
+	$(SWIFT) build -c release --static-swift-stdlib $$static --product Benchmarks
 	.build/release/Benchmarks
 
-install: build
-	@install -D -m 755 $(BINARY) "$(DESTDIR)$(PREFIX)/bin/caduceus"
-	echo "Installed $(DESTDIR)$(PREFIX)/bin/caduceus"
+# install, uninstall, dist, test-dist
+include .dist/dist.mk
 
 demo: build
 	@python=$$($(PROGRAMS)/find_pythons.sh)
