@@ -21,11 +21,14 @@ MAINTAINER ?= The caduceus developers <developers@caduceus.invalid>
 SOURCE_DATE_EPOCH ?= $(shell git log -1 --format=%ct 2>/dev/null || stat -c %Y CHANGELOG.md)
 export SOURCE_DATE_EPOCH
 
+# Where an argument that comes next has nothing to complete it with, zsh completes no options either.
+ZSH_ACTIONS := s/^\( *'\*\{0,1\}:[^:']*:\)'$$/\1_default'/
+
 # From the command definitions, by the program itself; quick, so always made anew.
 documents: build
 	@mkdir -p $(DOCUMENTS)
 	$(BINARY) --generate-completion-script bash >$(DOCUMENTS)/caduceus.bash
-	$(BINARY) --generate-completion-script zsh >$(DOCUMENTS)/_caduceus
+	$(BINARY) --generate-completion-script zsh | sed "$(ZSH_ACTIONS)" >$(DOCUMENTS)/_caduceus
 	$(BINARY) --generate-completion-script fish >$(DOCUMENTS)/caduceus.fish
 	python3 .dist/manual.py $(BINARY) .dist/caduceus.1.in >$(DOCUMENTS)/caduceus.1
 
@@ -50,8 +53,8 @@ dist-deps:
 dist: build documents dist-deps
 	@rm -rf $(DIST)
 	mkdir -p $(DIST)
-	$(MAKE) --no-print-directory install DESTDIR="$(CURDIR)/$(DIST)/tarball" PREFIX= >/dev/null
-	$(MAKE) --no-print-directory install DESTDIR="$(CURDIR)/$(DIST)/package" PREFIX=/usr \
+	$(MAKE) --no-print-directory install DESTDIR="$(abspath $(DIST))/tarball" PREFIX= >/dev/null
+	$(MAKE) --no-print-directory install DESTDIR="$(abspath $(DIST))/package" PREFIX=/usr \
 	  ZSH_COMPLETIONS=/usr/share/zsh/vendor-completions >/dev/null
 	for tree in tarball package/usr; do
 	  .dist/collect_licences.sh .build/static "$$(command -v $(SWIFT))" .build/checkouts \
@@ -66,4 +69,4 @@ test-deps:
 	@$(MAKE) --no-print-directory deps PACKAGES="$(DIST_TEST_PACKAGES)"
 
 test-dist: dist test-deps
-	@python3 Tests/Distribution/run.py $(CURDIR)/$(DIST) $(CURDIR)/.build/roots
+	@python3 Tests/Distribution/run.py $(DIST) .build/roots

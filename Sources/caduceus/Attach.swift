@@ -6,7 +6,10 @@ import Sampling
 
 /// What both forms take.
 struct AttachArguments: ParsableArguments {
-  @Argument(help: ArgumentHelp("Process to sample.", valueName: "pid"), transform: processID) var pid: Int32
+  @Argument(
+    help: ArgumentHelp("Process to sample.", valueName: "pid"), completion: pythonProcesses,
+    transform: processID)
+  var pid: Int32
   @Option(name: [.short, .long], help: ArgumentHelp("Seconds to sample.", valueName: "seconds")) var duration:
     Double = 10
 
@@ -65,6 +68,9 @@ struct AttachMain: ParsableCommand {
       .attach(target.pid)
   }
 }
+
+/// What the shell offers for a PID; a program that embeds Python has another name, and has to be typed.
+let pythonProcesses = CompletionKind.shellCommand("pgrep python")
 
 /// A PID on the command line.
 func processID(_ text: String) throws -> Int32 {

@@ -66,7 +66,8 @@ struct OutputArguments: ParsableArguments {
     help: ArgumentHelp(
       "Write to this file; in a folder the file gets its default name. (default: the table is printed, other "
         + "formats get a default name here)",
-      valueName: "file"))
+      valueName: "file"),
+    completion: .file())
   var output: String?
 
   @Flag(name: .long, help: "Print every line of the accounting of samples.")

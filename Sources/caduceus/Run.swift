@@ -42,7 +42,8 @@ struct Run: ParsableCommand {
   @OptionGroup(title: "Options of one format") var format: FormatArguments
   @OptionGroup var refused: RefusedArguments
   @Argument(
-    parsing: .captureForPassthrough, help: ArgumentHelp("Program and its arguments.", valueName: "command"))
+    parsing: .captureForPassthrough, help: ArgumentHelp("Program and its arguments.", valueName: "command"),
+    completion: .file())
   var command: [String] = []
 
   private var program: [String] { command.first == "--" ? Array(command.dropFirst()) : command }
