@@ -1,4 +1,4 @@
-// Compiles the eBPF program and writes it as one Swift file: EmbedBPFTool CLANG SOURCE INCLUDE_FOLDER OUTPUT.
+// Compiles the eBPF program and writes it as one Swift file: EmbedBPFTool CLANG SOURCE OUTPUT.
 // Base64 in a string literal, because a literal array of bytes takes the compiler minutes.
 import Foundation
 
@@ -10,9 +10,12 @@ guard arguments.count == 4 else {
 let object = arguments[3] + ".o"
 let clang = Process()
 clang.executableURL = URL(fileURLWithPath: arguments[1])
-// -g: the kernel wants BTF. mcpu=v3: 32-bit comparisons keep the verifier's work small.
+let sources = URL(fileURLWithPath: arguments[2]).deletingLastPathComponent().path(percentEncoded: false)
+// -g: the kernel wants BTF. mcpu=v3: 32-bit comparisons keep the verifier's work small. The two paths: what is built
+// in another folder is the same, and does not tell the folder's name.
 clang.arguments = [
-  "-target", "bpf", "-mcpu=v3", "-O2", "-g", "-Wall", "-Wextra", "-Werror", "-c", arguments[2], "-o", object,
+  "-target", "bpf", "-mcpu=v3", "-O2", "-g", "-Wall", "-Wextra", "-Werror",
+  "-ffile-prefix-map=\(sources)=", "-fdebug-compilation-dir=.", "-c", arguments[2], "-o", object,
 ]
 try clang.run()
 clang.waitUntilExit()
