@@ -120,7 +120,9 @@ endif
 $(STAMPS)/build: $(STAMPS)/deps $(SOURCES) .dist/static_libraries.sh
 	@$(require_swift)
 	static=$$(.dist/static_libraries.sh .build/static)
-	$(SWIFT) build -c release --static-swift-stdlib $$static --product caduceus
+	# The compiler's code depends on where its memory lies, so that is the same each time where it can be.
+	same=$$(if setarch -R true 2>/dev/null; then echo setarch -R; fi)
+	$$same $(SWIFT) build -c release --static-swift-stdlib $$static --product caduceus
 	touch $@
 
 # Linked like the program: other arguments would build most of both anew each time.

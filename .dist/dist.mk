@@ -32,9 +32,12 @@ documents: build
 	$(BINARY) --generate-completion-script fish >$(DOCUMENTS)/caduceus.fish
 	python3 .dist/manual.py $(BINARY) .dist/caduceus.1.in >$(DOCUMENTS)/caduceus.1
 
+# Two sections hold hashes of the compiler's intermediate results, that differ each time with the same code.
+STRIPPED := --remove-section=.swift_modhash --remove-section=.note.gnu.build-id
+
 install: build documents
 	@install -D -m 755 $(BINARY) "$(DESTDIR)$(PREFIX)/bin/caduceus"
-	strip "$(DESTDIR)$(PREFIX)/bin/caduceus"
+	strip $(STRIPPED) "$(DESTDIR)$(PREFIX)/bin/caduceus"
 	install -D -m 644 $(DOCUMENTS)/caduceus.1 "$(DESTDIR)$(MANUALS)/caduceus.1"
 	install -D -m 644 $(DOCUMENTS)/caduceus.bash "$(DESTDIR)$(BASH_COMPLETIONS)/caduceus"
 	install -D -m 644 $(DOCUMENTS)/_caduceus "$(DESTDIR)$(ZSH_COMPLETIONS)/_caduceus"

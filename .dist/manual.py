@@ -96,13 +96,13 @@ def body(text: str, first: str) -> list[str]:
 class Command:
     """One command, and how it is called."""
 
-    def __init__(self, definition: dict, root: "Command | None" = None):
+    def __init__(self, definition: dict):
         self.name = definition["commandName"]
         self.abstract = definition.get("abstract", "")
         self.discussion = definition.get("discussion", "")
         self.arguments = [a for a in definition.get("arguments", []) if a["shouldDisplay"]]
         self.is_shown = definition["shouldDisplay"]
-        self.subcommands = [Command(each, self) for each in definition.get("subcommands", [])]
+        self.subcommands = [Command(each) for each in definition.get("subcommands", [])]
         default = definition.get("defaultSubcommand")
         for each in self.subcommands:
             # The default command is called without its name.
@@ -205,7 +205,9 @@ def option_sections(root: Command) -> list[str]:
 
 
 def calls(commands: list[Command]) -> str:
-    names = [f"{each.call} {each.arguments[0]['valueName'].upper()}" if each.is_bare else each.name for each in commands]
+    names = [
+        f"{each.call} {each.arguments[0]['valueName'].upper()}" if each.is_bare else each.name for each in commands
+    ]
     return names[0] if len(names) == 1 else ", ".join(names[:-1]) + " and " + names[-1]
 
 
@@ -267,7 +269,7 @@ def main() -> None:
         names = {each.name for each in root.subcommands}
         for line in lines:
             words = line.split()
-            if words[:2] == command.call.split() or command.is_bare and words[1] not in names:
+            if words[:2] == command.call.split() or command.is_bare and words[1:2] and words[1] not in names:
                 return line
         return command.synopsis
 

@@ -1,5 +1,5 @@
-"""The manual page and the completions, read by the programs that people read them with. What has to be in them comes from
-the program's help, not from the definitions that they are generated from.
+"""The manual page and the completions, read by the programs that people read them with. What has to be in them comes
+from the program's help, not from the definitions that they are generated from.
 """
 
 import gzip
@@ -18,7 +18,8 @@ import packages
 
 DIST: pathlib.Path
 SECTIONS = [
-    "NAME", "SYNOPSIS", "DESCRIPTION", "COMMANDS", "OPTIONS", "EXIT STATUS", "ENVIRONMENT", "FILES", "EXAMPLES", "SEE ALSO",
+    "NAME", "SYNOPSIS", "DESCRIPTION", "COMMANDS", "OPTIONS",
+    "EXIT STATUS", "ENVIRONMENT", "FILES", "EXAMPLES", "SEE ALSO",
 ]
 
 
@@ -169,7 +170,8 @@ class Completions(Documents):
             PROMPT= RPROMPT= HISTFILE=; unsetopt prompt_cr prompt_sp beep zle_bracketed_paste 2>/dev/null
             fpath=({self.share}/zsh/vendor-completions $fpath)
             autoload -Uz compinit && compinit -u -D
-            show() {{ print -r -- "<line>$BUFFER</line>"; exit }}; zle -N show; bindkey '^X' show; bindkey '^I' complete-word
+            show() {{ print -r -- "<line>$BUFFER</line>"; exit }}
+            zle -N show; bindkey '^X' show; bindkey '^I' complete-word
             print rea''dy
         """
         child, terminal = pty.fork()

@@ -1,6 +1,6 @@
 #!/bin/sh
-# in_root.sh ROOT COMMAND [ARGUMENTS...]: runs COMMAND as root inside the system below ROOT, in mount and process namespaces
-# of its own: when it ends, however it ends, nothing that it mounted or started remains.
+# in_root.sh ROOT COMMAND [ARGUMENTS...]: runs COMMAND as root inside the system below ROOT, in mount and process
+# namespaces of its own: when it ends, however it ends, nothing that it mounted or started remains.
 set -eu
 root=$1
 shift

@@ -1,6 +1,6 @@
 #!/bin/sh
-# make_root.sh SUITE FILE: makes FILE, a tar archive of the smallest Debian system of SUITE that has Python and apt, from
-# the mirror that this system's own apt uses. Needs root.
+# make_root.sh SUITE FILE: makes FILE, a tar archive of the smallest Debian system of SUITE that has Python and apt,
+# from the mirror that this system's own apt uses. Needs root.
 set -eu
 suite=$1 file=$2
 

@@ -1,4 +1,4 @@
-"""The tarball and the Debian package as files: what is in them, and that the same tree gives them again."""
+"""The tarball and the Debian package as files: what is in them, and that packing the same program gives them again."""
 
 import base64
 import hashlib
@@ -108,12 +108,13 @@ class Packages(unittest.TestCase):
         self.assertEqual(
             libraries, {"linux-vdso.so.1", "libc.so.6", "libm.so.6", "/lib64/ld-linux-x86-64.so.2"})
         dynamic = output("readelf", "--dynamic", "--wide", program)
-        self.assertNotRegex(dynamic, r"\((RPATH|RUNPATH)\)", "a folder beside the program would be searched for libraries")
+        # Else libraries in a folder beside the program would be loaded.
+        self.assertNotRegex(dynamic, r"\((RPATH|RUNPATH)\)")
         depends = output("dpkg-deb", "--field", only("*.deb"), "Depends").strip()
         self.assertRegex(depends, r"^libc6 \(>= 2\.\d+\)$")
 
     def test_nothing_names_the_folder_it_was_built_in(self):
-        # The eBPF program is inside in Base64: three bytes become four characters, and the name begins at any of three.
+        # The eBPF program is inside in Base64: three bytes become four characters; the name begins at any of three.
         name = f"{SOURCE}/Kernel/PythonChain".encode()
         forms = [f"{SOURCE}/".encode()] + [base64.b64encode(bytes(start) + name)[4:-4] for start in range(3)]
         with tarfile.open(only("*.tar.gz")) as archive:
@@ -122,7 +123,17 @@ class Packages(unittest.TestCase):
                     content = archive.extractfile(member).read()
                     self.assertEqual([form for form in forms if form in content], [], member.name)
 
-    def test_same_tree_gives_the_same_files(self):
+    def test_uninstall_removes_what_install_made(self):
+        folder = self.tree()
+        place = ["PREFIX=/opt/some where", f"DESTDIR={folder}"]
+        subprocess.run(["make", "install", *place], cwd=SOURCE, check=True, stdout=subprocess.DEVNULL)
+        prefix = folder / "opt/some where"
+        files = {str(path.relative_to(prefix)) for path in prefix.rglob("*") if path.is_file()}
+        self.assertEqual(files, {name for name in TARBALL if name != "README.md" and "/doc/" not in name})
+        subprocess.run(["make", "uninstall", *place], cwd=SOURCE, check=True, stdout=subprocess.DEVNULL)
+        self.assertEqual([path for path in folder.rglob("*") if path.is_file()], [])
+
+    def test_packing_again_gives_the_same_files(self):
         again = self.tree() / "dist"
         subprocess.run(["make", "dist", f"DIST={again}"], cwd=SOURCE, check=True, stdout=subprocess.DEVNULL)
         for path in DIST.iterdir():

@@ -70,8 +70,8 @@ class Root:
             stack, count = line.rsplit(" ", 1)
             total += int(count)
             whole += int(count) * self.is_whole(stack.split(";"))
-        # More than nine tenths of the time are in the library's function (see mixed.py); a half leaves room for the start
-        # of the interpreter and for stacks that are walked in part.
+        # More than nine tenths of the time are in the library's function (see mixed.py); a half leaves room for the
+        # start of the interpreter and for stacks that are walked in part.
         self.assertGreater(total, 100, "samples")
         self.assertGreater(whole, total / 2, f"of {total} samples")
 
@@ -112,7 +112,7 @@ class Root:
         folder = "/srv/a folder; with 'strange' ünames"
         (self.root / folder[1:]).mkdir()
         source = packages.only("*.tar.gz")
-        subprocess.run(["tar", "--extract", "--gzip", "--directory", self.root / folder[1:], "--file", source], check=True)
+        subprocess.run(["tar", "--extract", "--directory", self.root / folder[1:], "--file", source], check=True)
         program = f"{folder}/{source.name.removesuffix('.tar.gz')}/bin/caduceus"
         self.assertEqual(self.inside(program, "--version").strip(), packages.version_in_source())
         self.profile(program)
