@@ -17,7 +17,9 @@ struct Doctor: ParsableCommand {
       the text; machine and target, the facts behind them. What is not known is null; target is null without a PID.
       """)
 
-  @Argument(help: ArgumentHelp("Process that is to be sampled.", valueName: "pid"), transform: processID)
+  @Argument(
+    help: ArgumentHelp("Process that is to be sampled.", valueName: "pid"),
+    completion: pythonProcesses, transform: processID)
   var pid: Int32?
   @Flag(name: .long, help: "Print one JSON object instead of text.") var json = false
 
