@@ -111,7 +111,8 @@ let package = Package(
     .testTarget(
       name: "MixedStacksTests", dependencies: ["MixedStacks", "CaptureReplay"], swiftSettings: borrowing),
     .testTarget(
-      name: "SamplingTests", dependencies: ["Sampling", "Collectors", "CaptureReplay", "TestSupport", "caduceus"],
+      name: "SamplingTests",
+      dependencies: ["Sampling", "Collectors", "CaptureReplay", "TestSupport", "caduceus"],
       swiftSettings: borrowing),
     // The eBPF program, compiled for the host.
     .target(name: "HostPythonChain", path: "Tests/HostPythonChain", cSettings: [.headerSearchPath(".")]),
