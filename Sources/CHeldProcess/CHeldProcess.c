@@ -8,8 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/signalfd.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include "Rights.h"
@@ -23,20 +23,21 @@ __attribute__((constructor)) static void remember_signals(void) {
   sigaction(SIGPIPE, NULL, &inherited_broken_pipe);
 }
 
+/* Nobody reads it when our parent has been killed: then no SIGPIPE may end the child, whose program runs on. */
+static void report(int reports, char kind, const void *what, size_t bytes) {
+  struct iovec parts[] = {{&kind, 1}, {(void *)what, bytes}};
+  struct msghdr message = {.msg_iov = parts, .msg_iovlen = 2};
+  sendmsg(reports, &message, MSG_NOSIGNAL);
+}
+
 static void fail(int reports, int error) {
-  char report[1 + sizeof error] = {caduceus_report_failed};
-  memcpy(report + 1, &error, sizeof error);
-  ssize_t ignored = write(reports, report, sizeof report);
-  (void)ignored;
+  report(reports, caduceus_report_failed, &error, sizeof error);
   _exit(error == ENOENT ? 127 : 126);
 }
 
 /* Executes one file; returns when that fails. */
 static void execute(int reports, const char *path, const struct caduceus_program *program, char **script) {
-  char kind = caduceus_report_trying;
-  struct iovec report[] = {{&kind, 1}, {(char *)path, strlen(path) + 1}};
-  ssize_t ignored = writev(reports, report, 2);
-  (void)ignored;
+  report(reports, caduceus_report_trying, path, strlen(path) + 1);
   execve(path, program->arguments, program->environment);
   if (errno != ENOEXEC) return;
   /* A script without a first line that names its interpreter. */
@@ -107,7 +108,7 @@ static int fork_held(struct caduceus_held_process *process, const struct caduceu
                      char **script) {
   int release[2], reports[2];
   if (pipe2(release, O_CLOEXEC)) return -errno;
-  if (pipe2(reports, O_CLOEXEC)) {
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, reports)) {
     int error = -errno;
     close(release[0]);
     close(release[1]);

@@ -20,12 +20,15 @@ struct ElevatingProcess {
   /// Looks for the nearest one, and makes sure that it served `user`.
   init(for user: InvokingUser) throws(Missing) {
     var (child, candidate) = (getpid(), getppid())
-    // More shells and scripts than that are not between a user and a profiler.
-    for _ in 0..<64 where candidate > 0 && !Self.isElevating(candidate, user.means) {
-      child = candidate
-      candidate = (try? ProcessFacts(pid: candidate).parent()) ?? 0
+    var steps = 0
+    while !Self.isElevating(candidate, user.means) {
+      // More shells and scripts than that are not between a user and a profiler.
+      steps += 1
+      guard steps < 64, let parent = try? ProcessFacts(pid: candidate).parent(), parent > 0 else {
+        throw .notFound
+      }
+      (child, candidate) = (candidate, parent)
     }
-    guard candidate > 0, Self.isElevating(candidate, user.means) else { throw .notFound }
     let facts = ProcessFacts(pid: candidate)
     do {
       environment = EnvironmentVariables(block: try facts.initialEnvironment())

@@ -67,7 +67,7 @@ public final class HeldProgram {
     }
   }
 
-  /// What the child tries, until its end of the pipe is closed by the successful exec.
+  /// What the child tries, until its end is closed by the successful exec.
   private func readReports() -> (path: String?, failure: Int32?) {
     var bytes: [UInt8] = []
     var chunk = [UInt8](repeating: 0, count: 4096)

@@ -134,7 +134,7 @@ extension MachineDiagnosis {
     facts.isInitialUserNamespace = inode("/proc/self/ns/user").map { $0 == firstUserNamespace } ?? true
     facts.pidNamespace = inode("/proc/self/ns/pid") ?? 0
     facts.isInitialPidNamespace = facts.pidNamespace == firstPidNamespace || facts.pidNamespace == 0
-    facts.hasOwnProc = link("/proc/self").flatMap { Int32($0) } == getpid()
+    facts.hasOwnProc = Rights.hasOwnProc
     facts.container = Container.current()
 
     if let (soft, hard) = Rights.fileLimit() { (facts.openFiles, facts.openFilesLimit) = (soft, hard) }

@@ -13,6 +13,12 @@ enum Rights {
           "caduceus must not be set-uid or set-gid: anybody could read every process with it; use sudo, or give "
           + "the file capabilities")
     }
+    guard hasOwnProc else {
+      throw .notPermitted(
+        what:
+          "/proc numbers processes by another pid namespace than this one; run it where /proc is the namespace's "
+          + "own, as after `unshare --pid --fork --mount-proc`")
+    }
     let missing = capabilities().missing
     if !missing.isEmpty {
       let names = missing.map(\.name).joined(separator: ", ")
@@ -38,6 +44,9 @@ enum Rights {
 
   /// Whether the kernel's type information can be read.
   static func hasTypeInformation() -> Bool { unsafe access(typeInformation, R_OK) == 0 }
+
+  /// Whether /proc numbers processes as the system calls do: it belongs to the pid namespace we are in.
+  static var hasOwnProc: Bool { MachineDiagnosis.link("/proc/self").flatMap { Int32($0) } == getpid() }
 
   /// What to add to a failure of perf_event_open or of loading, by errno.
   static func explain(_ error: PerfEventsError) -> SamplingError {

@@ -244,7 +244,8 @@ extension Live {
       let folder = try Folder()
       let binary = try Restricted.binary(in: folder)
       let interpreter = try Interpreter.everybodys(amongst: Interpreter.supported)
-      let program = try Program("result.py", ["1"], with: interpreter)
+      // Of the same user: another one's program may not be attached to anyway.
+      let program = try Program("result.py", ["1"], with: interpreter, as: Restricted.nobody)
       let somebody = Restricted.nobody(with: ["perfmon", "bpf", "sys_ptrace"])
       try withSetting("kernel.perf_event_paranoid", value) {
         let report = try DoctorReport(Child.run(somebody + [binary, "doctor", "\(program.pid)"]))
@@ -311,6 +312,9 @@ extension Live {
       let outer = try report(["unshare", "--pid", "--fork"])
       #expect(outer.problems.map(\.subject) == ["pid namespace"], "\(outer.problems)")
       #expect(outer["pid namespace"]?.text.hasPrefix("nested, but /proc") == true)
+      let refused = try Child.run(["unshare", "--pid", "--fork", Caduceus.path, "run", "--", "/bin/true"])
+      #expect(
+        refused.status == 1 && refused.errorText.contains("another pid namespace"), "\(refused.description)")
       let command = try #require(outer["pid namespace"]?.commands.first)
       #expect(command.hasSuffix(" COMMAND"))
       let prefix = command.dropLast(" COMMAND".count).split(separator: " ").map(String.init)
