@@ -15,7 +15,7 @@ DESTDIR ?=
 TESTFLAGS ?=
 
 # Debian's names of what building needs, what compiles test programs, and what fetches the one Swift package.
-PACKAGES := libunwind-dev libelf-dev libbpf-dev pkg-config linux-libc-dev \
+PACKAGES := libunwind-dev libelf-dev libdw-dev libbpf-dev pkg-config linux-libc-dev \
   gcc g++ python3 python3-dev python3-venv git ca-certificates
 # And of what the tests use besides.
 TEST_PACKAGES := sudo libcap2-bin
@@ -54,7 +54,7 @@ deps:
 	  for command in $(COMMANDS); do
 	    command -v $$command >/dev/null || missing="$$missing $$command"
 	  done
-	  for library in libunwind-generic libelf libbpf; do
+	  for library in libunwind-generic libelf libdw libbpf; do
 	    pkg-config --exists $$library 2>/dev/null || missing="$$missing $$library"
 	  done
 	  if [ -z "$$missing" ]; then exit 0; fi

@@ -29,6 +29,7 @@ let package = Package(
     // C libraries, each imported by exactly one Swift module.
     .systemLibrary(name: "CLibunwind", path: "Sources/CLibunwind", pkgConfig: "libunwind-generic"),
     .systemLibrary(name: "CLibelf", path: "Sources/CLibelf", pkgConfig: "libelf"),
+    .systemLibrary(name: "CLibdw", path: "Sources/CLibdw", pkgConfig: "libdw"),
     .systemLibrary(name: "CLibbpf", path: "Sources/CLibbpf", pkgConfig: "libbpf"),
     .systemLibrary(name: "CDemangle", path: "Sources/CDemangle"),
     .target(name: "CProcessMemory", path: "Sources/CProcessMemory"),
@@ -41,7 +42,7 @@ let package = Package(
       swiftSettings: borrowing, plugins: ["EmbedBPF"]),
     .target(
       name: "ProcessImages",
-      dependencies: ["Snapshots", "Accounting", "CLibelf", "CDemangle", "CProcessMemory"],
+      dependencies: ["Snapshots", "Accounting", "CLibelf", "CLibdw", "CDemangle", "CProcessMemory"],
       swiftSettings: borrowing, linkerSettings: [.linkedLibrary("stdc++")]),
     .target(
       name: "NativeUnwinding", dependencies: ["Snapshots", "ProcessImages", "Accounting", "CLibunwind"],

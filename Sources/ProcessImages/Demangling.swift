@@ -24,6 +24,9 @@ public func demangle(_ name: String) -> String {
   return status == 0 ? unsafe String(cString: buffer) : name
 }
 
+/// Whether a symbol is of Rust's legacy mangling.
+func isLegacyRust(_ symbol: String) -> Bool { RustName.decode(symbol) != nil }
+
 /// Rust's legacy mangling: C++'s nested names, with a hash as the last part and `$…$` for what C++ has not.
 private enum RustName {
   static func decode(_ name: String) -> String? {

@@ -26,6 +26,8 @@ public final class ElfImage {
     public let size: UInt64
     /// SHF_EXECINSTR.
     public let isExecutable: Bool
+    /// SHF_COMPRESSED.
+    public let isCompressed: Bool
     let link: UInt32
     let entrySize: UInt64
 
@@ -142,7 +144,8 @@ public final class ElfImage {
       return Section(
         name: String(decoding: name.prefix(256), as: UTF8.self), type: header.sh_type,
         virtualAddress: header.sh_addr, fileOffset: header.sh_offset, size: wraps ? 0 : header.sh_size,
-        isExecutable: header.sh_flags & UInt64(SHF_EXECINSTR) != 0, link: header.sh_link,
+        isExecutable: header.sh_flags & UInt64(SHF_EXECINSTR) != 0,
+        isCompressed: header.sh_flags & UInt64(SHF_COMPRESSED) != 0, link: header.sh_link,
         entrySize: header.sh_entsize)
     }
   }

@@ -9,6 +9,9 @@ public protocol ImageProvider: AnyObject {
   /// The functions behind a mapping where they are known without its file's own tables (a recording keeps only the
   /// ones that were looked up); else nil.
   func symbols(for mapping: Mapping) -> SymbolTable?
+  /// What the debug information says of the languages behind a mapping where that is known without reading it; else
+  /// nil.
+  func languages(for mapping: Mapping) -> DebugLanguages?
 }
 
 extension ImageProvider {
@@ -16,6 +19,8 @@ extension ImageProvider {
   public func debugImage(for image: ElfImage) -> ElfImage? { nil }
   /// Not known.
   public func symbols(for mapping: Mapping) -> SymbolTable? { nil }
+  /// Not known.
+  public func languages(for mapping: Mapping) -> DebugLanguages? { nil }
 }
 
 /// A file that is mapped executable, or anonymous memory with code in it. It has no address of its own: where
@@ -87,6 +92,17 @@ public final class Module {
     ?? image.map { image in
       SymbolTable(image: image, debugImage: image.hasFullSymbols ? nil : debugImage)
     } ?? SymbolTable()
+
+  /// The languages of the functions by the debug information of the image or of its debug file, read when they are
+  /// first asked for: not while samples wait.
+  public private(set) lazy var languages: DebugLanguages =
+    provider.languages(for: mapping)
+    ?? [image, image?.section(named: ".debug_info") == nil ? debugImage : nil].lazy.compactMap { $0 }
+    .compactMap { DebugLanguages(image: $0) }.first ?? DebugLanguages()
+
+  /// What its strings say of the languages in it, read when they are first asked for: not while samples wait.
+  public private(set) lazy var traits: LanguageTraits =
+    image.map { LanguageTraits(image: $0) } ?? LanguageTraits()
 
   /// A function, object or label by its exact name, in the image or its debug file; not cached.
   public func symbol(named name: String) -> ElfSymbol? {

@@ -55,14 +55,20 @@ public struct Frame: Hashable, Sendable {
   /// Python: line of the function's definition, that of its first decorator where it has one
   /// (`co_firstlineno`); 0 where it is not known. Otherwise 0.
   public var firstLine: Int32
+  /// What it was written in.
+  public var language: FrameLanguage
 
-  /// A frame whose strings were interned in the same profile.
-  public init(kind: FrameKind, name: StringID, file: StringID, line: Int32, firstLine: Int32 = 0) {
+  /// A frame whose strings were interned in the same profile. Without a language it has the one that its kind tells.
+  public init(
+    kind: FrameKind, name: StringID, file: StringID, line: Int32, firstLine: Int32 = 0,
+    language: FrameLanguage? = nil
+  ) {
     self.kind = kind
     self.name = name
     self.file = file
     self.line = line
     self.firstLine = firstLine
+    self.language = language ?? FrameLanguage(kind)
   }
 }
 
@@ -92,6 +98,13 @@ public struct ProfileHeader: Sendable {
   public var period: UInt64 = 1_000_000
   /// Nanoseconds of wall time from the start to the end of sampling.
   public var duration: UInt64 = 0
+  /// Wall clock at the start, in nanoseconds since 1970-01-01 UTC; 0 where it is not known.
+  public var startTime: UInt64 = 0
+  /// Version of caduceus that made the profile.
+  public var version = ProfileHeader.currentVersion
+
+  /// Version of this caduceus.
+  public static let currentVersion = "0.1.0"
 
   /// A header with nothing known yet.
   public init() {}
@@ -109,6 +122,10 @@ public struct Profile: Sendable {
   public private(set) var frames: [Frame] = []
   /// The sampled threads; `Sample.thread` is a position here.
   public var threads: [ProfiledThread] = []
+  /// The modules of the native frames.
+  public var modules: [ProfiledModule] = []
+  /// When each sample was taken; nil where nobody asked for it.
+  public var timeline: Timeline?
 
   var frameIndex: [Frame: UInt32] = [:]
   var stacks = StackTable()
@@ -129,10 +146,23 @@ public struct Profile: Sendable {
     return FrameID(index: index)
   }
 
-  /// Counts one sample. `stack` is leaf first and may be empty (nothing could be shown).
-  public mutating func record(stack: Span<FrameID>, thread: Int, count: UInt64 = 1) {
+  /// Says what a frame was written in, once that is found out. Interning of equal frames is meant to be over.
+  public mutating func setLanguage(_ language: FrameLanguage, of frame: FrameID) {
+    let index = Int(frame.index)
+    guard frames[index].language != language else { return }
+    if frameIndex[frames[index]] == frame.index { frameIndex[frames[index]] = nil }
+    frames[index].language = language
+    if frameIndex[frames[index]] == nil { frameIndex[frames[index]] = frame.index }
+  }
+
+  /// Counts one sample. `stack` is leaf first and may be empty (nothing could be shown). `time` is in nanoseconds of
+  /// the time line's clock; it is kept where there is a time line.
+  public mutating func record(stack: Span<FrameID>, thread: Int, count: UInt64 = 1, time: UInt64 = 0) {
     let id = stacks.intern(stack)
     counts.add(stack: id, thread: UInt32(thread), count: count)
+    if timeline != nil {
+      for _ in 0..<count { timeline?.append(time: time, thread: UInt32(thread), stack: id) }
+    }
   }
 
   /// One distinct stack of one thread, and how often it was seen.

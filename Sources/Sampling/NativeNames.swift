@@ -19,9 +19,13 @@ final class NativeNames {
     bits: 14, filler: Name(frame: FrameID(index: 0), role: .ordinary))
   private let kernel: LoadedKernelSymbols
   private var kernelFrames: [UInt64: FrameID] = [:]
+  private var origins = FrameOrigins()
   /// Path of the module that holds the interpreter; its functions have roles. Empty while it is not known.
   var interpreterModule = "" {
-    didSet { if oldValue != interpreterModule { known.removeAll() } }
+    didSet {
+      if oldValue != interpreterModule { known.removeAll() }
+      origins.interpreters.insert(interpreterModule)
+    }
   }
 
   init(addressSpace: AddressSpace, unwinder: NativeUnwinder, kernel: LoadedKernelSymbols) {
@@ -45,11 +49,20 @@ final class NativeNames {
     guard let location = addressSpace.location(of: address) else {
       return Name(frame: native("[unmapped]", "", &profile), role: .ordinary)
     }
+    let name = lookUp(location, &profile)
+    origins.note(name.frame, profile[name.frame].file, location)
+    return name
+  }
+
+  /// Says in which language each function was written and which modules there are.
+  func describe(_ profile: inout Profile) { origins.describe(&profile) }
+
+  private func lookUp(_ location: CodeLocation, _ profile: inout Profile) -> Name {
     let module = location.module
     let place = location.virtualAddress
     guard let symbol = module.symbols.name(at: place) else {
       // One row per function, not per address: the offset is that of the function where one is known.
-      let start = unwinder.functionStart(covering: address).map { $0 &- location.bias } ?? place
+      let start = unwinder.functionStart(covering: location.address).map { $0 &- location.bias } ?? place
       let text = "\(module.displayName)+0x\(String(start, radix: 16))"
       return Name(frame: native(text, module.path, &profile), role: .ordinary)
     }

@@ -22,6 +22,7 @@ public final class Sampler {
   private let end: ProcessEnd
 
   private var startClock: UInt64 = 0
+  private var startTime: UInt64 = 0
   private var startCPU: UInt64 = 0
   private var startMainCPU: UInt64 = 0
   private var lastCPU: UInt64 = 0
@@ -151,7 +152,11 @@ public final class Sampler {
 
   /// Begins to sample; a held child begins with its program.
   public func start() {
+    var now = timespec()
+    _ = unsafe clock_gettime(CLOCK_REALTIME, &now)
+    startTime = UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
     startClock = RecordStream.clock()
+    if options.keepsTimeline { recorder.profile.timeline = Timeline(start: startClock) }
     if !isHeld || options.perCPU { events.enable() }
     startCPU = isHeld ? 0 : target.cpuTime ?? 0
     startMainCPU = isHeld ? 0 : target.cpuTime(ofThread: target.processID) ?? 0
@@ -259,12 +264,13 @@ public final class Sampler {
     events.disable()
     stream.deliver(to: &recorder)
     stream.deliver(to: &recorder, draining: true)
-    var profile = recorder.profile
+    var profile = recorder.finished()
     profile.header.processID = target.processID
     profile.header.command = target.commandLine.joined(separator: " ")
     profile.header.interpreter = interpreter
     profile.header.period = options.period
     profile.header.duration = endClock - startClock
+    profile.header.startTime = startTime
     fill(&profile.ledger)
     return profile
   }

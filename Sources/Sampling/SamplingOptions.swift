@@ -18,6 +18,8 @@ public struct SamplingOptions: Sendable {
   public var stackBytes: UInt32 = 65528
   /// One event per CPU from the start.
   public var perCPU = false
+  /// Whether the profile has a time line: 12 bytes per sample.
+  public var keepsTimeline = false
   /// Bytes of one CPU's ring, a power of two; nil: by the interval.
   public var ringBytes: Int?
 

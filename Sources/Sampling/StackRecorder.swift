@@ -237,7 +237,14 @@ package struct StackRecorder: RecordHandler {
     compose(sample, slot: Int(slot))
     let index = thread(of: sample.stamp)
     let frames = stack
-    profile.record(stack: frames.span, thread: index)
+    profile.record(stack: frames.span, thread: index, time: sample.stamp.time)
+  }
+
+  /// The profile with what is found out only at the end: the languages of its native frames, and their modules.
+  package func finished() -> Profile {
+    var finished = profile
+    names.describe(&finished)
+    return finished
   }
 
   private mutating func count(damage: DamageCause?) {

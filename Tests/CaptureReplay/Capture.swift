@@ -231,6 +231,9 @@ public final class CapturedImages: ImageProvider {
 
   /// The functions that were looked up in it.
   public func symbols(for mapping: Mapping) -> SymbolTable? { functions[mapping.filePath] ?? SymbolTable() }
+
+  /// None: a capture has no debug information.
+  public func languages(for mapping: Mapping) -> DebugLanguages? { DebugLanguages() }
 }
 
 /// Bytes without their repetitions: neighbouring records have most of their stack in common. Literal bytes and copies

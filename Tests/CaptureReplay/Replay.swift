@@ -70,7 +70,7 @@ extension Capture {
   public func profile(method: NativeUnwinder.Method = .rows, shown: NativeFrames = .extensions) -> Profile? {
     guard var recorder = recorder(method: method, shown: shown) else { return nil }
     replay(to: &recorder)
-    return recorder.profile
+    return recorder.finished()
   }
 }
 
