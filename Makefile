@@ -14,8 +14,8 @@ DESTDIR ?=
 # More arguments for `swift test`, as in: make test TESTFLAGS='--filter CollectorsTests'; quote what the shell would read
 TESTFLAGS ?=
 
-# Debian's names of what building needs, what compiles test programs, and what fetches the one Swift package.
-PACKAGES := libunwind-dev libelf-dev libdw-dev libbpf-dev pkg-config linux-libc-dev \
+# Debian's names of what building needs, what compiles test programs, and what fetches the Swift packages.
+PACKAGES := libunwind-dev libelf-dev libdw-dev libbpf-dev zlib1g-dev pkg-config linux-libc-dev \
   gcc g++ python3 python3-dev python3-venv git ca-certificates
 # And of what the tests use besides.
 TEST_PACKAGES := sudo libcap2-bin
@@ -54,7 +54,7 @@ deps:
 	  for command in $(COMMANDS); do
 	    command -v $$command >/dev/null || missing="$$missing $$command"
 	  done
-	  for library in libunwind-generic libelf libdw libbpf; do
+	  for library in libunwind-generic libelf libdw libbpf zlib; do
 	    pkg-config --exists $$library 2>/dev/null || missing="$$missing $$library"
 	  done
 	  if [ -z "$$missing" ]; then exit 0; fi

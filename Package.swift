@@ -15,7 +15,8 @@ let package = Package(
   name: "caduceus",
   products: [.executable(name: "caduceus", targets: ["caduceus"])],
   dependencies: [
-    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2")
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.2"),
+    .package(url: "https://github.com/apple/swift-protobuf", from: "1.39.0"),
   ],
   targets: [
     // What runs in the kernel or speaks its ABI.
@@ -31,6 +32,7 @@ let package = Package(
     .systemLibrary(name: "CLibelf", path: "Sources/CLibelf", pkgConfig: "libelf"),
     .systemLibrary(name: "CLibdw", path: "Sources/CLibdw", pkgConfig: "libdw"),
     .systemLibrary(name: "CLibbpf", path: "Sources/CLibbpf", pkgConfig: "libbpf"),
+    .systemLibrary(name: "CZlib", path: "Sources/CZlib", pkgConfig: "zlib"),
     .systemLibrary(name: "CDemangle", path: "Sources/CDemangle"),
     .target(name: "CProcessMemory", path: "Sources/CProcessMemory"),
     .target(name: "CHeldProcess", path: "Sources/CHeldProcess"),
@@ -54,7 +56,11 @@ let package = Package(
       name: "MixedStacks", dependencies: ["NativeUnwinding", "PythonFrames", "Accounting"],
       swiftSettings: borrowing),
     .target(name: "Profiles", dependencies: ["Accounting"], swiftSettings: strict),
-    .target(name: "Collectors", dependencies: ["Profiles", "Accounting"], swiftSettings: strict),
+    .target(
+      name: "Collectors",
+      dependencies: [
+        "Profiles", "Accounting", "CZlib", .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+      ], swiftSettings: strict),
     .target(
       name: "Sampling",
       dependencies: [

@@ -10,6 +10,9 @@ public protocol Collector: Sendable {
   /// The usual end of the names of such files, without the dot.
   static var fileExtension: String { get }
 
+  /// Whether the file says more when the profile has a time line.
+  static var usesTimeline: Bool { get }
+
   /// Collects every sample of `profile`.
   init(_ profile: Profile)
 
@@ -18,6 +21,9 @@ public protocol Collector: Sendable {
 }
 
 extension Collector {
+  /// No.
+  public static var usesTimeline: Bool { false }
+
   /// Writes the file to `path` by `ExportedFile.write`.
   public func export(to path: String, owner: FileOwner? = nil) throws(ExportError) {
     try ExportedFile.write(exported(), to: path, owner: owner)

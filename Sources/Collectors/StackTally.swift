@@ -82,7 +82,7 @@ struct StackTally {
   private mutating func position(of frame: FrameID) -> Int {
     let known = functionOfFrame[Int(frame.index)]
     if known >= 0 { return known }
-    let function = function(of: profile[frame])
+    let function = PstatsCollector.Function(profile[frame], in: profile, grouping)
     let position = positions[function] ?? functions.count
     if position == functions.count {
       positions[function] = position
@@ -90,25 +90,6 @@ struct StackTally {
     }
     functionOfFrame[Int(frame.index)] = position
     return position
-  }
-
-  private func function(of frame: Frame) -> PstatsCollector.Function {
-    let (name, file) = (profile[frame.name], profile[frame.file])
-    switch frame.kind {
-    case .python:
-      let line = grouping == .line ? frame.line : frame.firstLine
-      return PstatsCollector.Function(file: file, line: line, name: name)
-    case .native, .kernel:
-      return file.isEmpty ? Self.special(name) : PstatsCollector.Function(file: file, line: 0, name: name)
-    case .marker: return Self.special(name)
-    }
-  }
-
-  /// The key of what has no file; pstats prints it as `{text}`.
-  private static func special(_ name: String) -> PstatsCollector.Function {
-    let isBracketed = name.hasPrefix("[") && name.hasSuffix("]")
-    let text = isBracketed ? name.dropFirst().dropLast() : name[...]
-    return PstatsCollector.Function(file: "~", line: 0, name: "<\(text)>")
   }
 
   func entries(interval: Double) -> [PstatsCollector.Entry] {
@@ -122,6 +103,23 @@ struct StackTally {
             entry: pair.caller, nc: pair.occurrences, cc: pair.stacks,
             tt: Double(pair.direct) * interval, ct: Double(pair.stacks) * interval)
         })
+    }
+  }
+}
+
+extension PstatsCollector.Function {
+  /// What the samples of `frame` are counted under.
+  init(_ frame: Frame, in profile: Profile, _ grouping: PstatsCollector.Grouping = .line) {
+    let (name, file) = (profile[frame.name], profile[frame.file])
+    switch frame.kind {
+    case .python:
+      self.init(file: file, line: grouping == .line ? frame.line : frame.firstLine, name: name)
+    case .native where !file.isEmpty, .kernel where !file.isEmpty: self.init(file: file, line: 0, name: name)
+    case .native, .kernel, .marker:
+      // The key of what has no file; pstats prints it as `{text}`.
+      let isBracketed = name.hasPrefix("[") && name.hasSuffix("]")
+      let text = isBracketed ? name.dropFirst().dropLast() : name[...]
+      self.init(file: "~", line: 0, name: "<\(text)>")
     }
   }
 }
