@@ -56,10 +56,18 @@ let package = Package(
       name: "MixedStacks", dependencies: ["NativeUnwinding", "PythonFrames", "Accounting"],
       swiftSettings: borrowing),
     .target(name: "Profiles", dependencies: ["Accounting"], swiftSettings: strict),
+    // The files of the interactive flame graph, plain in the source tree and embedded as they are.
+    .target(
+      name: "FlameGraphPage",
+      resources: [
+        "page.html", "page.css", "data.js", "weights.js", "trees.js", "layout.js", "drawing.js", "search.js",
+        "panels.js", "view.js", "controls.js", "surface.js", "main.js",
+      ].map { .embedInCode($0) }, swiftSettings: strict),
     .target(
       name: "Collectors",
       dependencies: [
-        "Profiles", "Accounting", "CZlib", .product(name: "SwiftProtobuf", package: "swift-protobuf"),
+        "Profiles", "Accounting", "FlameGraphPage", "CZlib",
+        .product(name: "SwiftProtobuf", package: "swift-protobuf"),
       ], swiftSettings: strict),
     .target(
       name: "Sampling",
@@ -104,7 +112,8 @@ let package = Package(
       swiftSettings: strict),
     .testTarget(name: "AccountingTests", dependencies: ["Accounting"], swiftSettings: strict),
     .testTarget(name: "ProfilesTests", dependencies: ["Profiles"], swiftSettings: strict),
-    .testTarget(name: "CollectorsTests", dependencies: ["Collectors"], swiftSettings: strict),
+    .testTarget(
+      name: "CollectorsTests", dependencies: ["Collectors", "CaptureReplay"], swiftSettings: strict),
     .testTarget(
       name: "ProcessImagesTests", dependencies: ["ProcessImages", "TestSupport"], swiftSettings: strict),
     .testTarget(name: "PythonFramesTests", dependencies: ["PythonFrames"], swiftSettings: strict),

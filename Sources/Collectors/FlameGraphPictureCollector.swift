@@ -1,0 +1,85 @@
+// The flame graph as a picture that does not move: SVG without a script, for reports.
+
+import Profiles
+
+/// A flame graph as one SVG file: the root at the bottom, the heaviest on the left, names when the pointer rests on a box.
+///
+/// The colours are those of the interactive page. Boxes that are narrower than a fraction of a pixel are left out, and
+/// the picture says how many; the fraction grows while the file would be larger than `largestSize`.
+public struct FlameGraphPictureCollector: Collector {
+  /// `svg`.
+  public static var fileExtension: String { "svg" }
+
+  /// Size in bytes above which narrower boxes are left out.
+  public static let largestSize = 300_000
+
+  private let tree: FlameTree
+  private let facts: RunFacts
+
+  /// Merges the stacks of `profile`.
+  public init(_ profile: Profile) {
+    tree = FlameTree(profile)
+    facts = RunFacts(profile)
+  }
+
+  /// The picture as UTF-8.
+  public func exported() -> [UInt8] {
+    var narrowest = 0.25
+    let layout = PictureLayout(tree)
+    while true {
+      let picture = FlameGraphPicture(layout, facts, narrowest: narrowest).bytes
+      // Wider than this nothing is left out, whatever the size.
+      if picture.count <= Self.largestSize || narrowest >= 8 { return picture }
+      narrowest *= 2
+    }
+  }
+}
+
+/// Where the boxes of a tree are, in samples: independent of the size of a picture.
+struct PictureLayout {
+  struct Box {
+    let node: Int
+    /// Samples to the left of it, and its own.
+    let start: UInt64
+    let weight: UInt64
+  }
+
+  let tree: FlameTree
+  let total: UInt64
+  /// Row by row from the root; within a row from left to right.
+  let rows: [[Box]]
+  /// Share of self time by language, the greatest first; languages without any frame are left out.
+  let languages: [(language: FrameLanguage, weight: UInt64)]
+
+  init(_ tree: FlameTree) {
+    self.tree = tree
+    let (own, totals) = (tree.selfWeights, tree.totalWeights)
+    let profile = tree.profile
+    let texts = profile.frames.map { "\(profile[$0.name]) \(profile[$0.file]):\($0.line)" }
+    func placed(_ children: [Int], from start: UInt64) -> [Box] {
+      var next = start
+      let heaviestFirst = children.sorted { left, right in
+        if totals[left] != totals[right] { return totals[left] > totals[right] }
+        return precedes(texts[Int(tree.frames[left].index)], texts[Int(tree.frames[right].index)])
+      }
+      return heaviestFirst.map { node in
+        defer { next += totals[node] }
+        return Box(node: node, start: next, weight: totals[node])
+      }
+    }
+    var rows: [[Box]] = []
+    var row = placed(tree.children(of: nil), from: 0)
+    while !row.isEmpty {
+      rows.append(row)
+      row = row.flatMap { placed(tree.children(of: $0.node), from: $0.start) }
+    }
+    self.rows = rows
+    total = own.reduce(0, +)
+    var sums: [FrameLanguage: UInt64] = [:]
+    for frame in profile.frames { sums[frame.language, default: 0] += 0 }
+    for (node, weight) in own.enumerated() { sums[tree.frame(of: node).language, default: 0] += weight }
+    languages = sums.map { (language: $0.key, weight: $0.value) }.sorted {
+      $0.weight == $1.weight ? $0.language.rawValue < $1.language.rawValue : $0.weight > $1.weight
+    }
+  }
+}
