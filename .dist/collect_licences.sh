@@ -28,9 +28,10 @@ The program caduceus has these linked into it, and no other code but its own:
 
   Swift's runtime and standard library, and swift-argument-parser (Apache 2.0 with Runtime Library Exception)
   libunwind (MIT)
-  libelf of elfutils (GPL version 2 or later, or LGPL version 3 or later)
+  libelf and libdw of elfutils (GPL version 2 or later, or LGPL version 3 or later)
   libbpf (LGPL version 2.1 or BSD 2-Clause)
-  zlib (zlib), liblzma of XZ Utils (public domain), and libzstd (BSD 3-Clause) where libelf asks for it
+  zlib (zlib), bzip2 (its own, like BSD), liblzma of XZ Utils (public domain), and libzstd (BSD 3-Clause) where
+  libelf asks for it; swift-protobuf (Apache 2.0 with Runtime Library Exception)
   libstdc++ of GCC (GPL version 3 or later with the GCC Runtime Library Exception)
 
 What each of them says about its copyright and its terms is in the folder `licences` beside this file. The files of

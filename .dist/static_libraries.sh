@@ -7,7 +7,7 @@
 # capabilities (for which the dynamic loader ignores every path relative to the program).
 set -eu
 folder=$1
-libraries="libelf libbpf libunwind-generic"
+libraries="libdw libelf libbpf zlib libunwind-generic"
 
 rm -rf "$folder"
 mkdir -p "$folder"

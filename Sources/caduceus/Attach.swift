@@ -43,6 +43,7 @@ struct Attach: ParsableCommand {
   func run() throws {
     var options = sampling.options(allThreadsByDefault: true)
     options.duration = target.duration
+    options.keepsTimeline = output.written.contains { $0.format.needsTimeline }
     let advice = "without --main-thread all threads are sampled"
     try Session(options: options, output: output, format: format, advice: advice).attach(target.pid)
   }
@@ -64,6 +65,7 @@ struct AttachMain: ParsableCommand {
   func run() throws {
     var options = sampling.options(allThreadsByDefault: false)
     options.duration = target.duration
+    options.keepsTimeline = output.written.contains { $0.format.needsTimeline }
     try Session(options: options, output: output, format: format, advice: "-a samples all threads")
       .attach(target.pid)
   }

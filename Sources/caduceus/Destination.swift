@@ -4,8 +4,9 @@ import Collectors
 import Glibc
 import Sampling
 
-/// The file of a run.
+/// A file of a run.
 struct Destination {
+  let format: OutputFormat
   /// As the user will see it named.
   private(set) var path: String
   /// The default name without a number.
@@ -13,19 +14,20 @@ struct Destination {
   /// The name was chosen by us: nothing that has it is replaced.
   let isDefaultName: Bool
 
-  /// Nil where the result is a table on the screen.
-  init?(_ output: OutputArguments, pid: Int32) throws(SamplingError) {
-    if let named = output.output {
+  /// A file of that name, or with a default name.
+  init(_ format: OutputFormat, named name: String?, pid: Int32) throws(SamplingError) {
+    self.format = format
+    if let name {
       var status = stat()
-      let isFolder = unsafe stat(named, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
-      let folder = named.hasSuffix("/") ? named : named + "/"
+      let isFolder = unsafe stat(name, &status) == 0 && status.st_mode & S_IFMT == S_IFDIR
+      let folder = name.hasSuffix("/") ? name : name + "/"
       // In a folder the names are those of CPython 3.15's sampling profiler.
-      path = isFolder ? "\(folder)\(output.format.rawValue)_\(pid).\(output.format.fileExtension)" : named
+      path = isFolder ? "\(folder)\(format.rawValue)_\(pid).\(format.fileExtension)" : name
       isDefaultName = isFolder
-    } else if output.format == .pstats {
-      return nil
     } else {
-      path = "\(output.format.rawValue).\(pid).\(output.format.fileExtension)"
+      // The first version of CPython's sampling profiler had one default name, with a dot.
+      let mark = format == .collapsed ? "." : "_"
+      path = "\(format.rawValue)\(mark)\(pid).\(format.fileExtension)"
       isDefaultName = true
     }
     plainPath = path
@@ -110,22 +112,5 @@ struct Destination {
     guard descriptor >= 0 else { throw failure(errno) }
     close(descriptor)
     unsafe unlink(trial)
-  }
-}
-
-extension OutputFormat {
-  var fileExtension: String {
-    switch self {
-    case .pstats: PstatsCollector.fileExtension
-    case .collapsed: CollapsedStackCollector.fileExtension
-    }
-  }
-
-  /// What is said when the file has been written.
-  var writtenText: String {
-    switch self {
-    case .pstats: "Stats written to"
-    case .collapsed: "Collapsed stack output written to"
-    }
   }
 }

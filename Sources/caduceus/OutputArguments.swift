@@ -3,17 +3,6 @@
 import ArgumentParser
 import Collectors
 
-enum OutputFormat: String, EnumerableFlag {
-  case pstats, collapsed
-
-  static func help(for value: OutputFormat) -> ArgumentHelp? {
-    switch value {
-    case .pstats: "Functions with their times: a table, or with -o a file for pstats readers. (default)"
-    case .collapsed: "One line per distinct stack and its count, for flame graphs."
-    }
-  }
-}
-
 /// The orders of the table, as flags and as values.
 extension StatsTable.SortKey: EnumerableFlag, ExpressibleByArgument {
   /// The order of that name.
@@ -61,14 +50,17 @@ extension PstatsCollector.Grouping: ExpressibleByArgument {
 struct OutputArguments: ParsableArguments {
   @Flag var formats: [OutputFormat] = []
 
+  @Flag(name: .long, help: "Open the flame graph in your browser when it is written.") var open = false
+
   @Option(
     name: [.customShort("o"), .customLong("output"), .customLong("outfile")],
     help: ArgumentHelp(
-      "Write to this file; in a folder the file gets its default name. (default: the table is printed, other "
-        + "formats get a default name here)",
+      "Write to this file, in the format of its name: .html, .svg, .pstats, .txt, .speedscope.json, .gecko.json, "
+        + ".pb.gz or .jsonl. A format option comes before the name. In a folder the file gets its default name. "
+        + "Several -o write several files. (default: the table is printed, other formats get a default name here)",
       valueName: "file"),
     completion: .file())
-  var output: String?
+  var outputs: [String] = []
 
   @Flag(name: .long, help: "Print every line of the accounting of samples.")
   var ledger = false
@@ -85,16 +77,55 @@ struct OutputArguments: ParsableArguments {
 
   mutating func validate() throws {
     if Set(formats).count > 1 {
-      throw ValidationError("--pstats and --collapsed exclude each other: a run writes one format")
+      throw ValidationError(
+        "--\(formats[0].rawValue) and --\(formats[1].rawValue) exclude each other: for several formats name several "
+          + "files, as in -o fit.html -o fit.pstats")
     }
-    if let output, output.isEmpty { throw ValidationError("--output needs a file name") }
+    if outputs.contains("") { throw ValidationError("--output needs a file name") }
+    if let twice = Set(outputs.filter { name in outputs.count { $0 == name } > 1 }).first {
+      throw ValidationError("-o \(twice) is there twice: each file is written once")
+    }
+    if outputs.count > 1, let format = formats.first,
+      outputs.allSatisfy({ OutputFormat(fileName: $0) != nil }),
+      !outputs.contains(where: { OutputFormat(fileName: $0) == format })
+    {
+      throw ValidationError(
+        "--\(format.rawValue) fits none of the names: several files are told apart by their names")
+    }
+    for name in outputs
+    where name.hasSuffix(".json") && formats.isEmpty && OutputFormat(fileName: name) == nil {
+      throw ValidationError(
+        "\(name) may be one of two formats: say --speedscope or --gecko, or name it .speedscope.json or .gecko.json"
+      )
+    }
+    if open, !written.contains(where: { [.flamegraph, .svg].contains($0.format) }) {
+      throw ValidationError("--open needs a flame graph: --flamegraph, or a name that ends in .html or .svg")
+    }
     if realtimeStats && progress == true {
       throw ValidationError(
         "--realtime-stats and --progress exclude each other: both keep the last line of the screen")
     }
   }
 
-  var format: OutputFormat { formats.last ?? .pstats }
+  /// What is going to be written: formats, and names where the user has given them. Empty: the table is printed.
+  var written: [(format: OutputFormat, name: String?)] {
+    let asked = formats.last
+    if outputs.isEmpty {
+      let format = asked ?? .pstats
+      return format == .pstats ? [] : [(format, nil)]
+    }
+    return outputs.map { name in
+      let byName = OutputFormat(fileName: name)
+      // One file is what the option says; the picture is a form of the flame graph.
+      if outputs.count == 1, let asked {
+        return (asked == .flamegraph && byName == .svg ? .svg : asked, name)
+      }
+      return (byName ?? asked ?? .pstats, name)
+    }
+  }
+
+  /// Whether functions with their times are printed or written.
+  var hasStatistics: Bool { written.isEmpty || written.contains { $0.format == .pstats } }
 }
 
 /// Options of one format only.
@@ -151,27 +182,26 @@ struct FormatArguments: ParsableArguments {
 
   /// The original's rule; an option that has its default value is not noticed there, so that it is not here.
   func check(against output: OutputArguments) throws {
-    switch output.format {
-    case .pstats:
-      if form != nil, output.output == nil {
+    if threads, !output.written.contains(where: { $0.format == .collapsed }) {
+      throw ValidationError(
+        "--threads is only valid with --collapsed: other formats keep threads apart, or add them up")
+    }
+    if output.hasStatistics {
+      if form != nil, output.written.isEmpty {
         throw ValidationError("--pstats-form needs -o: a table that is printed has no file form")
       }
-      if threads {
-        throw ValidationError(
-          "--threads is only valid with --collapsed: functions are added up over all threads")
-      }
-    case .collapsed:
-      var given: [String] = []
-      if sort != nil || !sortFlags.isEmpty { given.append("sort") }
-      if let limit, limit != Self.defaultLimit { given.append("limit") }
-      if noSummary { given.append("summary") }
-      if grouping != nil { given.append("pstats-by") }
-      if form != nil { given.append("pstats-form") }
-      guard given.isEmpty else {
-        throw ValidationError(
-          "The following options are only valid with --pstats format: \(given.joined(separator: ", "))"
-            + " (collapsed stacks are not a table)")
-      }
+      return
+    }
+    var given: [String] = []
+    if sort != nil || !sortFlags.isEmpty { given.append("sort") }
+    if let limit, limit != Self.defaultLimit { given.append("limit") }
+    if noSummary { given.append("summary") }
+    if grouping != nil { given.append("pstats-by") }
+    if form != nil { given.append("pstats-form") }
+    guard given.isEmpty else {
+      throw ValidationError(
+        "The following options are only valid with --pstats format: \(given.joined(separator: ", "))"
+          + " (stacks are not a table)")
     }
   }
 

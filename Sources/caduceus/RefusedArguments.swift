@@ -12,18 +12,15 @@ struct RefusedArguments: ParsableArguments {
   @Flag(help: .hidden) var opcodes = false
   @Flag(name: .customLong("no-gc"), help: .hidden) var noGC = false
   @Flag(help: .hidden) var subprocesses = false
-  @Flag(help: .hidden) var flamegraph = false
-  @Flag(help: .hidden) var gecko = false
   @Flag(help: .hidden) var heatmap = false
   @Option(name: .customLong("diff-flamegraph"), help: .hidden) var diffFlamegraph: String?
-  @Flag(help: .hidden) var jsonl = false
   @Flag(help: .hidden) var binary = false
   @Option(help: .hidden) var compression: String?
-  @Flag(help: .hidden) var browser = false
+  @Flag(name: .customLong("browser"), help: .hidden) var browser = false
 
   mutating func validate() throws {
     let asyncAdvice = "coroutines are shown as they stand on the stack"
-    let formats = "caduceus writes --pstats and --collapsed; flame graph tools read the latter"
+    let formats = "caduceus writes --flamegraph, --speedscope, --gecko, --pprof and more, see --help"
     let reasons: [(isGiven: Bool, text: String)] = [
       (live, "--live is not supported: a terminal shows a progress line, the result comes at the end"),
       (mode != nil, "--mode is not supported: caduceus samples CPU time, GIL or not"),
@@ -36,14 +33,11 @@ struct RefusedArguments: ParsableArguments {
       (opcodes, "--opcodes is not supported: a Python frame shows its line"),
       (noGC, "--no-gc is not supported: garbage collection shows as the native functions that do it"),
       (subprocesses, "--subprocesses is not supported: attach to each process by its own PID"),
-      (flamegraph, "--flamegraph is not supported yet: \(formats)"),
-      (gecko, "--gecko is not supported yet: \(formats)"),
       (heatmap, "--heatmap is not supported: --pstats has one row per line that was running"),
       (diffFlamegraph != nil, "--diff-flamegraph is not supported: \(formats)"),
-      (jsonl, "--jsonl is not supported yet: \(formats)"),
       (binary, "--binary is not supported: \(formats)"),
+      (browser, "--browser is not supported: it is called --open here"),
       (compression != nil, "--compression is not supported: it belongs to --binary"),
-      (browser, "--browser is not supported: it belongs to --flamegraph"),
     ]
     if let reason = reasons.first(where: \.isGiven) { throw ValidationError(reason.text) }
   }

@@ -8,8 +8,8 @@ import Sampling
 struct Report {
   let output: OutputArguments
   let format: FormatArguments
-  /// Nil: the table is printed.
-  let destination: Destination?
+  /// None: the table is printed.
+  let destinations: [Destination]
   /// Where a table goes.
   let tableDescriptor: Int32
   /// How to sample the threads that were left out; nil where none were.
@@ -20,29 +20,29 @@ struct Report {
   /// Writes the file or prints the table, and says what became of the samples. Gives the exit status. A file that
   /// cannot be written leaves nothing behind, and the table takes its place: the samples are not lost.
   func write(_ profile: Profile) -> Int32 {
-    var failure: String?
+    var failures: [String] = []
     var closing = ""
-    if var file = destination {
-      failure = file.write(exported(profile))
-      closing = failure == nil ? "\(output.format.writtenText) \(file.path)\n" : ""
+    var picture: String?
+    for destination in destinations {
+      var file = destination
+      if let failure = file.write(file.format.exported(profile, format)) {
+        failures.append(failure)
+      } else {
+        closing += "\(file.format.writtenText) \(file.path)\n"
+        if picture == nil, [.flamegraph, .svg].contains(file.format) { picture = file.path }
+      }
     }
-    if destination == nil || failure != nil {
+    if destinations.isEmpty || !failures.isEmpty {
       let options = format.tableOptions(usesColors: Terminal.wantsColors(tableDescriptor))
       let collector = PstatsCollector(profile, grouping: format.grouping ?? .line)
       caduceus.write(StatsTable(collector, options: options).text, to: tableDescriptor)
     }
     caduceus.write(summary(profile) + closing, to: STDERR_FILENO)
-    guard let failure else { return 0 }
-    caduceus.write("caduceus: \(failure); the table above has the samples\n", to: STDERR_FILENO)
-    return 1
-  }
-
-  private func exported(_ profile: Profile) -> [UInt8] {
-    switch output.format {
-    case .pstats:
-      PstatsCollector(profile, grouping: format.grouping ?? .line).exported(form: format.form ?? .compatible)
-    case .collapsed: CollapsedStackCollector(profile, showsThreads: format.threads).exported()
+    if output.open, let picture { Browser.open(picture) }
+    for failure in failures {
+      caduceus.write("caduceus: \(failure); the table above has the samples\n", to: STDERR_FILENO)
     }
+    return failures.isEmpty ? 0 : 1
   }
 
   private func summary(_ profile: Profile) -> String {

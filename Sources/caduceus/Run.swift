@@ -67,6 +67,7 @@ struct Run: ParsableCommand {
   func run() throws {
     var options = sampling.options(allThreadsByDefault: true)
     options.duration = duration
+    options.keepsTimeline = output.written.contains { $0.format.needsTimeline }
     let advice = "without --main-thread all threads are sampled"
     let session = Session(options: options, output: output, format: format, advice: advice)
     let target = isModule || command.first != "--" ? PythonTarget(command, isModule: isModule) : nil

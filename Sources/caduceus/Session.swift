@@ -18,16 +18,24 @@ struct Session {
     do throws(SamplingError) {
       try Sampler.checkRights()
       let target = try TargetProcess(processID: pid)
-      let destination = try Destination(output, pid: pid)
+      let destinations = try destinations(pid)
       let sampler = try Sampler(target: target, options: options)
       announce(sampler)
       sampler.start()
       sample(sampler, signals)
-      let status = report(sampler, destination, tableTo: STDOUT_FILENO).write(sampler.finish())
+      let status = report(sampler, destinations, tableTo: STDOUT_FILENO).write(sampler.finish())
       if status != 0 { Glibc.exit(status) }
     } catch {
       throw Failure(error)
     }
+  }
+
+  private func destinations(_ pid: Int32) throws(SamplingError) -> [Destination] {
+    var destinations: [Destination] = []
+    for (format, name) in output.written {
+      destinations.append(try Destination(format, named: name, pid: pid))
+    }
+    return destinations
   }
 
   private func announce(_ sampler: Sampler) {
@@ -49,9 +57,10 @@ struct Session {
     return kibibytes % 1024 == 0 ? "\(kibibytes >> 10) MiB of rings" : "\(kibibytes) KiB of rings"
   }
 
-  private func report(_ sampler: Sampler, _ destination: Destination?, tableTo descriptor: Int32) -> Report {
+  private func report(_ sampler: Sampler, _ destinations: [Destination], tableTo descriptor: Int32) -> Report
+  {
     Report(
-      output: output, format: format, destination: destination, tableDescriptor: descriptor,
+      output: output, format: format, destinations: destinations, tableDescriptor: descriptor,
       leftOutAdvice: options.mainThreadOnly ? advice : nil, interpreterProblem: sampler.interpreterProblem)
   }
 
@@ -89,9 +98,9 @@ struct Session {
       try Sampler.checkRights()
       let program = try HeldProgram(command: command, identity: identity)
       let sampler: Sampler
-      let destination: Destination?
+      let destinations: [Destination]
       do {
-        destination = try Destination(output, pid: program.processID)
+        destinations = try self.destinations(program.processID)
         let target = try TargetProcess(processID: program.processID, command: command)
         sampler = try Sampler(target: target, options: options, held: true)
       } catch {
@@ -104,7 +113,7 @@ struct Session {
       let profile = watch(program, sampler, signals)
       signals.letInterruptEndUs()
       let status = program.wait()
-      let written = report(sampler, destination, tableTo: STDERR_FILENO).write(profile ?? sampler.finish())
+      let written = report(sampler, destinations, tableTo: STDERR_FILENO).write(profile ?? sampler.finish())
       return status == 0 ? written : status
     } catch {
       throw Failure(error)
