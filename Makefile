@@ -17,8 +17,9 @@ TESTFLAGS ?=
 # Debian's names of what building needs, what compiles test programs, and what fetches the Swift packages.
 PACKAGES := libunwind-dev libelf-dev libdw-dev libbpf-dev zlib1g-dev pkg-config linux-libc-dev \
   gcc g++ python3 python3-dev python3-venv git ca-certificates
-# And of what the tests use besides.
-TEST_PACKAGES := sudo libcap2-bin
+# And of what the tests use besides: other users and their rights, compilers of other languages, the sources of pprof.
+TEST_PACKAGES := sudo libcap2-bin binutils gfortran golang-go golang-github-google-pprof-dev \
+  $(if $(shell command -v rustc),,rustc)
 # What is looked for where Debian's packages are not known.
 COMMANDS := pkg-config gcc g++ git python3
 TEST_COMMANDS := sudo setcap
@@ -27,6 +28,7 @@ PROGRAMS := Tests/Programs
 BINARY := .build/release/caduceus
 STAMPS := .build/stamps
 READERS := .build/readers
+PPROF := .build/pprof
 # A CPython that has a sampling profiler of its own, to compare with; see fetch_newer_python.sh for what is where.
 PYTHON315 := .build/python3.15
 SOURCES := Package.swift $(shell find Kernel Sources)
@@ -209,6 +211,8 @@ test: build $(STAMPS)/test-deps $(STAMPS)/tests $(READERS)/installed
 	# Without it the tests that compare with it say that they are skipped; where CI is, they fail.
 	$(PROGRAMS)/fetch_newer_python.sh 3.15 $(PYTHON315) || true
 	if [ -e $(PYTHON315)/installed ]; then export CADUCEUS_PYTHON315=$(CURDIR)/$(PYTHON315)/python; fi
+	$(PROGRAMS)/build_pprof.sh $(PPROF) || true
+	if [ -e $(PPROF) ]; then export CADUCEUS_PPROF=$(CURDIR)/$(PPROF); fi
 	export SWIFT_BACKTRACE=enable=no
 	export CADUCEUS_BINARY=$(CURDIR)/$(BINARY)
 	export CADUCEUS_EXTENSIONS=$(CURDIR)/.build/extensions

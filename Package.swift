@@ -101,7 +101,8 @@ let package = Package(
     .executableTarget(
       name: "Benchmarks",
       dependencies: [
-        "CaptureReplay", "Sampling", "PerfEvents", "MixedStacks", "NativeUnwinding", "PythonFrames",
+        "CaptureReplay", "Collectors", "Profiles", "Sampling", "PerfEvents", "MixedStacks", "NativeUnwinding",
+        "PythonFrames",
         "ProcessImages",
         "Snapshots",
       ], path: "Tests/Benchmarks", swiftSettings: borrowing),
@@ -113,7 +114,8 @@ let package = Package(
     .testTarget(name: "AccountingTests", dependencies: ["Accounting"], swiftSettings: strict),
     .testTarget(name: "ProfilesTests", dependencies: ["Profiles"], swiftSettings: strict),
     .testTarget(
-      name: "CollectorsTests", dependencies: ["Collectors", "CaptureReplay"], swiftSettings: strict),
+      name: "CollectorsTests", dependencies: ["Collectors", "CaptureReplay", "Sampling", "Profiles"],
+      swiftSettings: strict),
     .testTarget(
       name: "ProcessImagesTests", dependencies: ["ProcessImages", "TestSupport"], swiftSettings: strict),
     .testTarget(name: "PythonFramesTests", dependencies: ["PythonFrames"], swiftSettings: strict),

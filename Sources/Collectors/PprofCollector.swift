@@ -112,7 +112,7 @@ private struct PprofBuilder {
     message.location.append(
       PprofLocation(
         id: UInt64(message.location.count + 1),
-        mappingID: frame.kind == .native ? mappings[frame.file] ?? 0 : 0,
+        mappingID: frame.kind == .native && frame.file != .empty ? mappings[frame.file] ?? 0 : 0,
         line: [PprofLine(functionID: function, line: Int64(frame.line))]))
   }
 

@@ -1,5 +1,6 @@
 // Benchmarks [CAPTURE ...]: replays captures many times and prints what each stage costs per sample, warm. The best of
-// many rounds is taken: other work on the machine only ever adds. Nothing is asserted.
+// many rounds is taken: other work on the machine only ever adds. Without a capture, or for `formats`, it also prints what
+// each format costs. Nothing is asserted.
 
 import CaptureReplay
 import Glibc
@@ -131,9 +132,10 @@ final class Bench {
 @main enum Benchmarks {
   static func main() throws {
     let names = CommandLine.arguments.count > 1 ? Array(CommandLine.arguments[1...]) : Capture.all
-    for name in names {
+    for name in names where name != "formats" {
       guard let bench = Bench(try Capture(named: name)) else { continue }
       bench.run(name)
     }
+    if CommandLine.arguments.count == 1 || names.contains("formats") { FormatBenchmark.run() }
   }
 }

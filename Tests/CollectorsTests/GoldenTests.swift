@@ -219,7 +219,7 @@ struct GoldenTests {
   }
 
   @Test(
-    "Random profiles give CPython's tables, collapsed stacks and pstats files",
+    "Random profiles give CPython's tables, collapsed stacks, pstats files and JSON lines",
     .enabled(if: Python.withSampling != nil || Python.isRequired, Python.withoutSampling))
   func random() throws {
     let python = try #require(Python.withSampling, Python.withoutSampling)
@@ -232,6 +232,10 @@ struct GoldenTests {
       case "pstats":
         try PstatsCollector(random.profile(of: one)).export(to: path + ".ours", form: .sampled)
         let output = try python.run(["-c", Self.sameEntries, path + ".ours", path + ".pstats"])
+        #expect(output.status == 0, "\(one.name): \(output.standardError)")
+      case "jsonl":
+        try JsonlCollector(random.profile(of: one)).export(to: path + ".ours")
+        let output = try python.run(["-c", Self.sameRecords, path + ".ours", path + ".jsonl"])
         #expect(output.status == 0, "\(one.name): \(output.standardError)")
       case "collapsed": expect(random.collapsed(of: one), equals: try Cases.read(path + ".txt"))
       default: expect(random.table(of: one), equals: try Cases.read(path + ".txt"))
@@ -250,6 +254,23 @@ struct GoldenTests {
     ours, theirs = map(order, sys.argv[1:])
     for one, other in zip(ours, theirs):
         assert repr(one) == repr(other), (one, other)
+    assert len(ours) == len(theirs)
+    """
+
+  /// Compares two files of JSON lines, but for what tells runs apart and what CPython's reader is told to skip.
+  private static let sameRecords = """
+    import json, sys
+    def records(path):
+        with open(path, encoding="utf-8") as file:
+            found = [json.loads(line) for line in file]
+        assert found, "empty"
+        for record in found:
+            assert len(record.pop("run_id")) == 32
+            record.pop("caduceus", None)
+        return [json.dumps(record) for record in found]
+    ours, theirs = map(records, sys.argv[1:])
+    for one, other in zip(ours, theirs):
+        assert one == other, (one, other)
     assert len(ours) == len(theirs)
     """
 
@@ -281,6 +302,7 @@ struct GoldenTests {
           name: "table-\(name)", profile: name, interval: interval, sort: dice.roll(7) - 1,
           limit: [nil, 15, 3][dice.roll(3)], summary: dice.roll(4) > 0, colors: dice.roll(4) == 0),
         Cases.Case(name: "pstats-\(name)", profile: name, interval: interval, format: "pstats"),
+        Cases.Case(name: "jsonl-\(name)", profile: name, interval: interval, mode: "cpu", format: "jsonl"),
       ]
       if !sameNames {
         random.cases.append(Cases.Case(name: "collapsed-\(name)", profile: name, format: "collapsed"))

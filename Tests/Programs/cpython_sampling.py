@@ -3,10 +3,10 @@
 Usage: cpython_sampling.py CASES FOLDER. Runs under CPython 3.15 or later. CASES is a JSON object of "profiles" and
 "cases". A profile has a name and is a list of [count, thread id, [frame, ...]], leaf first, where a frame is
 ["python", file, line, function], ["native", module, symbol] or ["marker", "[text]"]. A case has "name", "profile" and,
-where wanted, "format": "table" (the default), "collapsed", "pstats" or "summary". All but "collapsed" have "interval"
-in microseconds; a table may have "sort" (a number as CPython has it), "limit", "summary", "colors" and "mode" ("cpu"
-or "wall"); a summary, the closing words of a run, has "samples", "errors" among them, and "seconds". What comes out
-goes to FOLDER/name.txt, a pstats file to FOLDER/name.pstats.
+where wanted, "format": "table" (the default), "collapsed", "pstats", "summary" or "jsonl". All but "collapsed" have
+"interval" in microseconds; a table may have "sort" (a number as CPython has it), "limit", "summary", "colors" and
+"mode" ("cpu" or "wall"); a summary, the closing words of a run, has "samples", "errors" among them, and "seconds".
+What comes out goes to FOLDER/name.txt, a pstats file to FOLDER/name.pstats, JSON lines to FOLDER/name.jsonl.
 """
 
 import collections
@@ -20,6 +20,7 @@ import sys
 import unittest.mock
 
 from profiling.sampling import constants, sample
+from profiling.sampling.jsonl_collector import JsonlCollector
 from profiling.sampling.pstats_collector import PstatsCollector
 from profiling.sampling.stack_collector import CollapsedStackCollector
 
@@ -113,6 +114,9 @@ def main(cases, folder):
                 path.write_text(summary(case), "utf-8")
             case "pstats":
                 export(collect(PstatsCollector(case["interval"]), profile), path.with_suffix(".pstats"))
+            case "jsonl":
+                collector = JsonlCollector(case["interval"], mode=MODES[case["mode"]])
+                export(collect(collector, profile), path.with_suffix(".jsonl"))
 
 
 if __name__ == "__main__":
