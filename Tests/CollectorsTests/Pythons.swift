@@ -112,7 +112,7 @@ struct Python: Sendable, CustomTestStringConvertible {
 }
 
 /// A folder of its own for one test, removed at its end.
-final class TemporaryFolder {
+final class TemporaryFolder: Sendable {
   let path: String
 
   init() throws {
