@@ -106,7 +106,7 @@ class Packages(unittest.TestCase):
         program = folder / "usr" / BINARY
         libraries = {line.split()[0] for line in output("ldd", program).splitlines()}
         self.assertEqual(
-            libraries, {"linux-vdso.so.1", "libc.so.6", "libm.so.6", "/lib64/ld-linux-x86-64.so.2"})
+            libraries, {"linux-vdso.so.1", "libc.so.6", "libm.so.6", "libgcc_s.so.1", "/lib64/ld-linux-x86-64.so.2"})
         dynamic = output("readelf", "--dynamic", "--wide", program)
         # Else libraries in a folder beside the program would be loaded.
         self.assertNotRegex(dynamic, r"\((RPATH|RUNPATH)\)")

@@ -208,6 +208,78 @@ extension Live {
       }
     }
 
+    /// Every format in one run, each told by its name; all have the same samples.
+    @Test func severalOutputs() throws {
+      let folder = try Folder()
+      let names = [
+        "a.html", "b.svg", "c.pstats", "d.txt", "e.speedscope.json", "f.gecko.json", "g.pb.gz", "h.jsonl",
+      ]
+      let finished = try sandwich(["attach"], names.flatMap { ["-o", folder.file($0)] })
+      #expect(finished.output.isEmpty)
+      #expect(folder.contents == names)
+      for name in names {
+        #expect(finished.errorText.contains(" written to \(folder.file(name))\n"), "\(name)")
+      }
+      let total = try CollapsedFile(path: folder.file("d.txt")).total
+      let count = """
+        import gzip, json, marshal, sys
+        folder, period = sys.argv[1] + "/", 1000000
+        stats = marshal.load(open(folder + "c.pstats", "rb"))
+        print(sum(entry[0] for entry in stats.values()))
+        scope = json.load(open(folder + "e.speedscope.json"))
+        print(len([s for p in scope["profiles"] for s in p["samples"]]) and
+              round(sum(w for p in scope["profiles"] for w in p["weights"]) / period))
+        gecko = json.load(open(folder + "f.gecko.json"))
+        print(sum(sum(t["samples"].get("weight") or [1] * t["samples"]["length"]) for t in gecko["threads"]))
+        assert gzip.open(folder + "g.pb.gz").read(1) == b"\\x0a"
+        assert [json.loads(line) for line in open(folder + "h.jsonl")][-1]["type"] == "end"
+        """
+      let counted = try Child.run([Interpreter.any.path, "-c", count, folder.path])
+      #expect(counted.outputText == "\(total)\n\(total)\n\(total)\n", "\(total): \(counted.description)")
+      for (name, begin) in [("a.html", "<!DOCTYPE html>"), ("b.svg", "<?xml")] {
+        #expect(try folder.text(name).lowercased().hasPrefix(begin.lowercased()), "\(name)")
+        #expect(try folder.text(name).contains("sit_spin"), "\(name)")
+      }
+    }
+
+    /// The format's option comes before the name; a default name has the process's number.
+    @Test(arguments: [
+      ("--flamegraph", "flamegraph_", ".html"), ("--svg", "svg_", ".svg"),
+      ("--speedscope", "speedscope_", ".speedscope.json"),
+      ("--gecko", "gecko_", ".gecko.json"), ("--pprof", "pprof_", ".pb.gz"), ("--jsonl", "jsonl_", ".jsonl"),
+    ])
+    func formatsByOption(_ option: String, _ prefix: String, _ suffix: String) throws {
+      let folder = try Folder()
+      for output in [[], ["-o", "any.name"]] {
+        let child = try Caduceus.start(
+          ["run", option] + output + ["--", Interpreter.any.path, "-c", "sum(range(2000000))"],
+          folder: folder.path)
+        let finished = try child.finish()
+        #expect(finished.status == 0, "\(finished.description)")
+      }
+      #expect(folder.contents.count == 2 && folder.contents.contains("any.name"), "\(folder.contents)")
+      let name = try #require(folder.contents.first { $0 != "any.name" })
+      #expect(name.hasPrefix(prefix) && name.hasSuffix(suffix), "\(name)")
+    }
+
+    /// The browser is the user's: what is started is `xdg-open` in PATH, with the file's full name.
+    @Test func theBrowserIsOpened() throws {
+      let folder = try Folder()
+      let opener = "#!/bin/sh\necho \"$@\" >\"$(dirname \"$0\")/opened\"\n"
+      try FileManager.default.createDirectory(atPath: folder.file("bin"), withIntermediateDirectories: false)
+      try Data(opener.utf8).write(to: URL(fileURLWithPath: folder.file("bin/xdg-open")))
+      unsafe chmod(folder.file("bin/xdg-open"), 0o755)
+      let path = ProcessInfo.processInfo.environment["PATH"] ?? ""
+      let finished = try Caduceus.run(
+        [
+          "run", "--open", "-o", "a.pstats", "-o", "b.html", "--", Interpreter.any.path, "-c",
+          "sum(range(2000000))",
+        ],
+        environment: ["PATH": folder.file("bin") + ":" + path], folder: folder.path)
+      #expect(finished.status == 0, "\(finished.description)")
+      #expect(try folder.text("bin/opened") == folder.file("b.html") + "\n")
+    }
+
     /// What 3.15 has and we have not is refused by its name, with a reason.
     @Test(arguments: [
       ["--live"], ["--mode", "cpu"], ["--async-aware"], ["--async-mode", "all"], ["--blocking"],
@@ -239,7 +311,13 @@ extension Live {
 
     /// Options, and the words of the message.
     static let forbidden: [([String], [String])] = [
-      (["--pstats", "--collapsed"], ["--pstats and --collapsed exclude each other", "one format"]),
+      (["--pstats", "--collapsed"], ["--pstats and --collapsed exclude each other", "name several files"]),
+      (["-o", "a.json"], ["a.json may be one of two formats", "--speedscope", ".gecko.json"]),
+      (["-o", "a.html", "-o", "a.html"], ["-o a.html is there twice"]),
+      (["--gecko", "-o", "a.html", "-o", "b.svg"], ["--gecko fits none of the names"]),
+      (["--open"], ["--open needs a flame graph"]),
+      (["--open", "-o", "a.pstats"], ["--open needs a flame graph"]),
+      (["--flamegraph", "--sort-name"], ["only valid with --pstats format: sort"]),
       (
         ["--sort-name", "--sort-tottime"], ["--sort-name and --sort-tottime exclude each other", "one order"]
       ),

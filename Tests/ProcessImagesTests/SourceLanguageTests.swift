@@ -1,6 +1,7 @@
 // Which language a function was written in. The truth is what the test itself wrote and compiled.
 
 import Foundation
+import TestSupport
 import Testing
 
 @testable import ProcessImages
@@ -25,9 +26,9 @@ private final class CompiledFiles: ImageProvider {
   /// `debug` is the file of separate debug information.
   init(debug: String? = nil) { self.debug = debug }
 
-  func image(for mapping: Mapping) -> ElfImage? { TestFiles.image(mapping.path) }
+  func image(for mapping: Mapping) -> ElfImage? { SystemFiles.image(mapping.path) }
 
-  func debugImage(for image: ElfImage) -> ElfImage? { debug.flatMap(TestFiles.image) }
+  func debugImage(for image: ElfImage) -> ElfImage? { debug.flatMap(SystemFiles.image) }
 
   static func module(_ path: String, debug: String? = nil) -> Module {
     Module(Mapping(start: 0, end: 1, inode: 1, path: path), provider: CompiledFiles(debug: debug))
@@ -269,18 +270,18 @@ extension Module {
     #expect(!isMade("[vdso]"))
     #expect(!isMade("[vsyscall]"))
     #expect(!isMade("/usr/lib/gone.so (deleted)", inode: 7))
-    if let libc = TestFiles.libc { #expect(!isMade(libc, inode: 7)) }
+    if let libc = SystemFiles.libc { #expect(!isMade(libc, inode: 7)) }
   }
 
   /// Whatever is in the debug information of a target's file: reading it ends, and nothing crashes.
   @Test func damagedDebugInformationIsSafe() throws {
     let folder = try TemporaryFolder()
     let path = try build(folder, "damaged", [Self.c, Self.cplusplus], ["-g"])
-    let good = TestFiles.bytes(path)
-    let image = try #require(TestFiles.image(path))
+    let good = SystemFiles.bytes(path)
+    let image = try #require(SystemFiles.image(path))
     let sections = image.sections.filter { $0.name.hasPrefix(".debug_") }
     #expect(sections.count >= 3)
-    var random = FixedRandom(state: 5)
+    var random = SeededGenerator(seed: 5)
     for round in 0..<400 {
       var bytes = good
       if round % 8 == 0 {
