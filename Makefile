@@ -36,7 +36,7 @@ SOURCES := Package.swift $(shell find Kernel Sources)
 help:
 	@cat <<'END'
 	make            build caduceus ($(BINARY)); installs missing Debian packages first
-	make demo       build, then profile a small program with a C extension and show the result
+	make demo       build, then profile a small program with a C extension, show the result, write a flame graph
 	make test       build, then run every test; the last line is "N passed, N failed"
 	make golden     write Tests/Goldens anew: what the sampling profiler of CPython 3.15 prints
 	make install    copy the program, its manual page and shell completions below PREFIX (PREFIX=$(PREFIX));
@@ -141,6 +141,7 @@ demo: build
 	@python=$$($(PROGRAMS)/find_pythons.sh)
 	extension=$(CURDIR)/.build/demo/$$("$$python" -c 'import platform; print(platform.python_version())')
 	stacks=$(CURDIR)/.build/demo/stacks.txt
+	graph=$(CURDIR)/.build/demo/fit.html
 	$(PROGRAMS)/build_extension.sh "$$python" "$$extension" $(PROGRAMS)/demo/curvefit.c
 	root=
 	if [ "$$(id -u)" != 0 ]; then
@@ -161,15 +162,17 @@ demo: build
 	echo
 	profile -l 12
 	echo
-	echo "== 2. How it got there: caduceus run --collapsed -o stacks.txt -- python3 $(PROGRAMS)/demo/fit.py"
+	echo "== 2. How it got there: caduceus run -o stacks.txt -o fit.html -- python3 $(PROGRAMS)/demo/fit.py"
 	echo
-	rm -f "$$stacks"
-	profile --collapsed -o "$$stacks"
+	rm -f "$$stacks" "$$graph"
+	profile -o "$$stacks" -o "$$graph"
 	echo
 	"$$python" $(PROGRAMS)/demo/show_stacks.py "$$stacks" 5
 	echo "How to read them: the first frame is where the program began, each frame below was called by the one above,"
 	echo "and the last one was running when the sample was taken. 'file:function:line' is Python, 'symbol (module)' is"
 	echo "native code, and both are one stack: read down to see which Python line led into which C function."
+	echo
+	echo "The flame graph of the same run is one file, to be opened in a browser: $$graph"
 
 $(READERS)/installed: $(STAMPS)/deps $(PROGRAMS)/readers-requirements.txt $(PROGRAMS)/numpy-requirements.txt
 	@python=$$($(PROGRAMS)/find_pythons.sh)
