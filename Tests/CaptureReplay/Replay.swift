@@ -30,6 +30,14 @@ extension Capture {
     return files.filter { $0.hasSuffix(".capture") }.map { String($0.dropLast(8)) }.sorted()
   }
 
+  /// The captures whose stack copies hold the whole stack; the others were recorded because theirs do not.
+  public static var whole: [String] { all.filter { !$0.hasPrefix("deep_stack") } }
+
+  /// The program of Tests/Programs that was captured.
+  public static func program(_ name: String) -> String {
+    name.hasPrefix("embed") ? "sandwich" : String(name.prefix { $0 != "-" })
+  }
+
   /// The process's mappings before the first record.
   public func addressSpace() -> AddressSpace {
     AddressSpace(mappings: mappings, provider: CapturedImages(images, functions))

@@ -32,15 +32,15 @@ import Testing
       #expect(stack.end == expected.end && stack.guesses == expected.guesses)
       samples += 1
       frames += stack.frames.count
-      if stack.end == .outermost { whole += 1 }
+      if stack.end == .outermost { whole += 1 } else { #expect(stack.end == .snapshotExhausted) }
       // A second look, now warm, gives the same.
       let cold = stack.frames
       rows.unwind(sample.snapshot, into: &stack)
       #expect(stack.frames == cold)
     }
     capture.replay(to: &visitor)
-    #expect(samples >= 60 && frames > 10 * samples)
-    #expect(whole == samples)
+    #expect(samples >= 60 && frames > 5 * samples)
+    #expect(Capture.whole.contains(name) ? whole == samples : whole * 4 < samples)
   }
 
   /// Cut short anywhere, a stack is the beginning of the whole one and says that it was cut.

@@ -4,7 +4,8 @@ Thread k runs worker_k, which spins in C without the GIL (sit_spin_released) for
 time; the shares are 1, 2, 3, 1, 2, 3, ... With --churn a further thread starts and ends threads (short_lived,
 1 ms of CPU time each) until the others are done.
 
-Reports per thread: native id, name, share, and CPU time from the gate to its end, measured by itself.
+Reports per thread: native id, name, share, and CPU time from the gate to its end, measured by itself. And every path
+that may be in a stack of the threads and of the main thread, as far as this program decides it.
 """
 
 import sys
@@ -53,7 +54,7 @@ if __name__ == "__main__":
     count, nanoseconds = gate.argument(1, 24), gate.argument(2, 0.5) * 1e9
     ready, opened, done = threading.Semaphore(0), threading.Event(), threading.Event()
     results, short_used, workers = [], [], {"situations": situations}
-    exec("".join(WORKER.format(k=k) for k in range(count)), workers)
+    exec(compile("".join(WORKER.format(k=k) for k in range(count)), "<workers>", "exec"), workers)
     threads = [
         threading.Thread(target=run, args=(workers["worker_%d" % k], 1 + k % 3, nanoseconds, results))
         for k in range(count)
@@ -77,4 +78,6 @@ if __name__ == "__main__":
         short_threads=len(short_used),
         short_cpu_ns=sum(short_used),
         process_cpu_ns=time.process_time_ns() - start,
+        paths=[["run", name, "sit_spin_released"] for name in sorted(workers) if name.startswith("worker_")]
+        + [["<module>"]],
     )

@@ -11,7 +11,10 @@ struct CollapsedFile {
     case marker(String)
 
     init(_ text: Substring) {
-      if text.hasPrefix("["), text.hasSuffix("]") {
+      if text == "[unmapped]" {
+        // Code of no module, which is nothing that is missing.
+        self = .native(symbol: String(text), module: "")
+      } else if text.hasPrefix("["), text.hasSuffix("]") {
         self = .marker(String(text))
       } else if text.hasSuffix(")"), let open = text.range(of: " (", options: .backwards) {
         let module = text[open.upperBound...].dropLast()
