@@ -87,8 +87,11 @@ extension Module {
     var objects: [String] = []
     for file in files {
       let driver = file.hasSuffix(".c") ? "gcc" : file.hasSuffix(".f90") ? "gfortran" : "g++"
+      // Fortran's compiler writes a file for each module; without a folder it takes the working directory.
+      let modules = driver == "gfortran" ? ["-J", folder.path] : []
       try #require(
-        output([driver, "-O1", "-fPIC", "-c"] + options + [file, "-o", file + ".o"]) != nil, "\(file)")
+        output([driver, "-O1", "-fPIC", "-c"] + modules + options + [file, "-o", file + ".o"]) != nil,
+        "\(file)")
       objects.append(file + ".o")
     }
     try #require(output([compiler, "-shared"] + options + objects + ["-o", path]) != nil)
