@@ -10,8 +10,8 @@ internal import SwiftProtobuf
 ///   or kernel function has its module as the file: equal names of different modules stay apart.
 /// - Each module has its mappings, with the build-id. The first is that of the interpreter, which pprof takes for the
 ///   main program.
-/// - Labels `pid`, `tid` and `thread` (the thread's name) are text: they are names of things, and no quantities that
-///   could be added up or put in ranges.
+/// - Labels: `pid` and `tid` as numbers, since pprof looks for a number among numbers only, and `thread`, the thread's
+///   name.
 /// - The comments hold the run and its ledger: in words where pprof shows them, and number by number behind a `#`,
 ///   where it does not.
 public struct PprofCollector: Collector {
@@ -116,21 +116,21 @@ private struct PprofBuilder {
         line: [PprofLine(functionID: function, line: Int64(frame.line))]))
   }
 
+  /// The `system_name` stays empty: where it equals the name, pprof takes the name for one that it has to make readable,
+  /// and `<module>` for template arguments that it has to cut off.
   private mutating func addFunction(_ name: String, _ file: String, _ firstLine: Int32) -> UInt64 {
     let id = UInt64(message.function.count + 1)
-    let text = intern(name)
     message.function.append(
-      PprofFunction(
-        id: id, name: text, systemName: text, filename: intern(file), startLine: Int64(firstLine)))
+      PprofFunction(id: id, name: intern(name), filename: intern(file), startLine: Int64(firstLine)))
     return id
   }
 
   private mutating func addSamples() {
-    let pid = PprofLabel(key: intern("pid"), str: intern(String(profile.header.processID)))
+    let pid = PprofLabel(key: intern("pid"), num: Int64(profile.header.processID))
     let (tid, name) = (intern("tid"), intern("thread"))
     let labels = profile.threads.map { thread in
       // A label without a text is none to pprof.
-      [pid, PprofLabel(key: tid, str: intern(String(thread.tid)))]
+      [pid, PprofLabel(key: tid, num: Int64(thread.tid))]
         + (thread.name.isEmpty ? [] : [PprofLabel(key: name, str: intern(thread.name))])
     }
     var noFrames: UInt64?

@@ -101,10 +101,12 @@ struct PprofLabel: PprofMessage {
 
   var key: Int64 = 0
   var str: Int64 = 0
+  var num: Int64 = 0
 
   func traverse<V: Visitor>(visitor: inout V) throws {
     try visitor.integer(key, 1)
     try visitor.integer(str, 2)
+    try visitor.integer(num, 3)
   }
 }
 
@@ -163,14 +165,12 @@ struct PprofFunction: PprofMessage {
 
   var id: UInt64 = 0
   var name: Int64 = 0
-  var systemName: Int64 = 0
   var filename: Int64 = 0
   var startLine: Int64 = 0
 
   func traverse<V: Visitor>(visitor: inout V) throws {
     try visitor.number(id, 1)
     try visitor.integer(name, 2)
-    try visitor.integer(systemName, 3)
     try visitor.integer(filename, 4)
     try visitor.integer(startLine, 5)
   }

@@ -235,7 +235,7 @@ struct ReadFormats: Decodable {
   let pprof: ReadPprof?
   let jsonl: ReadJsonl?
 
-  /// Exports `profile` in every format and reads the files.
+  /// Exports `profile` in every format and reads the files; pstats itself refuses a file without entries.
   init(_ profile: Profile) throws {
     let python = try #require(Python.readers, withoutReaders)
     let folder = try TemporaryFolder()
@@ -245,9 +245,9 @@ struct ReadFormats: Decodable {
     try GeckoCollector(profile).export(to: folder.path + "/gecko")
     try PprofCollector(profile).export(to: folder.path + "/pprof")
     try JsonlCollector(profile).export(to: folder.path + "/jsonl")
-    let files = ["pstats", "collapsed", "speedscope", "gecko", "pprof", "jsonl"].map {
-      "\($0)=\(folder.path)/\($0)"
-    }
+    let formats =
+      (profile.samples.isEmpty ? [] : ["pstats"]) + ["collapsed", "speedscope", "gecko", "pprof", "jsonl"]
+    let files = formats.map { "\($0)=\(folder.path)/\($0)" }
     let output = try python.run([Python.program("read_formats.py")] + files)
     try #require(output.status == 0, "\(output.standardError)")
     self = try JSONDecoder().decode(Self.self, from: Data(output.standardOutput.utf8))

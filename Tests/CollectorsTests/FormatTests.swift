@@ -222,23 +222,28 @@ struct FormatTests {
       profile.add([.native("/m\(name)", name)])
     }
     let files = try ReadFormats(profile)
-    var expected: Set<OwnRow> = []
+    // Byte by byte: strings are equal, too, where only the spelling of a character differs.
+    func bytes(_ file: String, _ name: String, _ line: Int) -> [UInt8] {
+      Array("\(file)\t\(name)\t\(line)".utf8)
+    }
+    func bytes(_ rows: [OwnRow]) -> Set<[UInt8]> { Set(rows.map { bytes($0.file, $0.name, $0.line) }) }
+    var wanted: Set<[UInt8]> = []
     for (index, name) in names.enumerated() {
-      expected.insert(OwnRow("/f" + name, name, index + 1, 1))
-      expected.insert(OwnRow("/m" + name, name, 0, 1))
+      wanted.insert(bytes("/f" + name, name, index + 1))
+      wanted.insert(bytes("/m" + name, name, 0))
     }
-    func bytes(_ rows: [OwnRow]) -> Set<[UInt8]> {
-      Set(rows.map { Array("\($0.file)\u{0}\($0.name)\u{0}\($0.line)".utf8) })
-    }
-    let wanted = bytes(Array(expected))
     #expect(wanted.count == names.count * 2)
-    #expect(bytes(files.speedscope?.own ?? []) == wanted)
-    #expect(bytes(files.gecko?.own ?? []) == wanted)
-    #expect(bytes(files.pprof?.own ?? []) == wanted)
-    #expect(bytes(files.jsonl?.own ?? []) == wanted)
-    #expect(files.speedscope?.run.command == all)
-    #expect(files.gecko?.threads.first?.name == all)
-    #expect(files.pprof?.threads.first?.labels.last == all)
+    let found = [
+      files.speedscope?.own ?? [], files.gecko?.own ?? [], files.pprof?.own ?? [], files.jsonl?.own ?? [],
+    ].map { bytes($0) }
+    // Not the names themselves in a message of 12,288 characters each.
+    #expect(found.map(\.count) == Array(repeating: wanted.count, count: 4))
+    #expect(found.map { $0 == wanted } == [true, true, true, true])
+    let others = [
+      files.speedscope?.run.command, files.gecko?.threads.first?.name,
+      files.pprof?.threads.first?.labels.last,
+    ].map { $0.map { Array($0.utf8) == Array(all.utf8) } }
+    #expect(others == [true, true, true])
   }
 
   @Test("One profile always gives the same bytes")

@@ -44,7 +44,9 @@ struct PprofProgramTests {
     var rows: [String: [String]] = [:]
     for line in text.split(separator: "\n").drop(while: { !$0.contains("flat%") }).dropFirst() {
       let words = line.split(separator: " ", maxSplits: 5, omittingEmptySubsequences: true)
-      if words.count == 6 { rows[String(words[5])] = [String(words[0]), String(words[3])] }
+      if words.count == 6 {
+        rows[String(words[5].drop { $0 == " " })] = [String(words[0]), String(words[3])]
+      }
     }
     return rows
   }
@@ -85,6 +87,7 @@ struct PprofProgramTests {
       .run, ["-top", "-nodecount=50", "-sample_index=samples", "-tagfocus=thread=worker"])
     #expect(table(worker)["dot<double>(double*)"] == ["1", "1"])
     #expect(table(worker)["asm_exc_page_fault"] == nil)
+    // A number is looked for in labels that are numbers.
     let main = try pprof(.run, ["-top", "-nodecount=50", "-sample_index=samples", "-tagfocus=tid=4711"])
     #expect(table(main)["asm_exc_page_fault"] == ["1", "1"])
   }

@@ -245,7 +245,9 @@ extension Module {
     let driver = ending == "cpp" ? "g++" : "gcc"
     let options = ["-O1", "-fPIC", "-shared", "-I" + include] + (withDebugInformation ? ["-g"] : [])
     try #require(output([driver] + options + [made, "-o", path]) != nil)
-    let lines = try #require(output(["nm", path])).split(separator: "\n").filter { $0.contains("__pyx_f_") }
+    let lines = try #require(output(["nm", path])).split(separator: "\n").filter {
+      $0.contains("__pyx_pw_") && $0.contains(" t ")
+    }
     let words = try #require(lines.first).split(separator: " ")
     let place = try #require(UInt64(words[0], radix: 16))
     let module = CompiledFiles.module(path)

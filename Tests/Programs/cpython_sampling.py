@@ -42,9 +42,10 @@ def frame(kind, *fields):
     return Frame("~", 0, "<" + text[1:-1] + ">", None)
 
 
-def collect(collector, profile):
+def collect(collector, profile, location=lambda line: line):
     for count, thread, frames in profile:
-        stack = Thread(thread, 0, [frame(*fields) for fields in frames])
+        made = [frame(*fields) for fields in frames]
+        stack = Thread(thread, 0, [one._replace(location=location(one.location)) for one in made])
         collector.collect([Interpreter([stack])], timestamps_us=[0] * count)
     return collector
 
@@ -116,7 +117,8 @@ def main(cases, folder):
                 export(collect(PstatsCollector(case["interval"]), profile), path.with_suffix(".pstats"))
             case "jsonl":
                 collector = JsonlCollector(case["interval"], mode=MODES[case["mode"]])
-                export(collect(collector, profile), path.with_suffix(".jsonl"))
+                # To this format a number alone is a line and the end of the code at once; here only the line is known.
+                export(collect(collector, profile, lambda line: (line, 0, -1, -1)), path.with_suffix(".jsonl"))
 
 
 if __name__ == "__main__":

@@ -68,9 +68,12 @@ def read(path):
     threads = collections.Counter()
     for sample in profile.sample:
         assert len(sample.value) == len(types) and sample.location_id
-        labels = {strings[label.key]: strings[label.str] for label in sample.label}
+        # Either text or a number, as `Label` says.
+        assert not any(label.str and label.num for label in sample.label)
+        labels = {strings[label.key]: strings[label.str] if label.str else label.num for label in sample.label}
         assert len(labels) == len(sample.label)
-        threads[labels["pid"], labels["tid"], labels.get("thread", "")] += sample.value[0]
+        assert type(labels["pid"]) is type(labels["tid"]) is int
+        threads[str(labels["pid"]), str(labels["tid"]), labels.get("thread", "")] += sample.value[0]
         for identity in sample.location_id:
             (line,) = locations[identity].line
             assert line.function_id in functions

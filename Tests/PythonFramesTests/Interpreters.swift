@@ -83,6 +83,9 @@ final class Child {
       })
   }
 
+  /// Writes to standard input.
+  func send(_ text: String) { input.fileHandleForWriting.write(Data(text.utf8)) }
+
   /// The next line of output; nil at its end.
   func line() -> String? {
     while true {

@@ -45,13 +45,18 @@ struct Pace {
   /// The most nanoseconds that the events can have been ahead of the target's own clock.
   private var ahead: Double { min(elsewhere, max(0, counted + period - own)) }
 
+  /// What a stretch may have before its first and after its last reading of the clock, in nanoseconds: the start and
+  /// the end of a thread, first calls into pages that are not there yet. It is in the samples and not in the reading.
+  private static let edge = 1e6
+
   /// The numbers of samples that a part of the run may have given. `nanoseconds`: the CPU time of that part by the
   /// threads' own clocks. `stretches`: a thread's time without a gap is one; each begins and ends within a period.
   func samples(of nanoseconds: Double, stretches: Int = 1) -> ClosedRange<Double> {
     let periods = nanoseconds / period
     let gone = Double(max(0, ledger.unfired) + ledger.damaged + ledger.dropped)
     let ends = Double(stretches) + 1
-    return max(0, periods - gone - ends)...(periods + ahead / period + ends)
+    let edges = Double(stretches) * Self.edge / period
+    return max(0, periods - gone - ends)...(periods + ahead / period + ends + edges)
   }
 
   /// The same for samples that are counted whether they are whole or not.
