@@ -39,6 +39,7 @@ actor Browser {
 
   private let folder: TemporaryFolder
   private let process: Process
+  private let lifeline = Pipe()
   private let address: String
   private var session = ""
 
@@ -73,9 +74,11 @@ actor Browser {
     guard let driver = Self.driver else { throw BrowserError(description: "no chromedriver") }
     self.folder = folder
     process = Process()
-    // Ends with the tests, should they crash.
-    process.executableURL = URL(fileURLWithPath: "/usr/bin/setpriv")
-    process.arguments = ["--pdeathsig", "TERM", driver, "--port=0"]
+    // Ends when the other end of the pipe does, which it also does when the tests crash. The threads that start
+    // processes here block SIGTERM, and their children inherit that.
+    process.executableURL = URL(fileURLWithPath: "/bin/sh")
+    process.arguments = ["-c", #""$0" --port=0 & driver=$!; read -r _; kill -9 $driver"#, driver]
+    process.standardInput = lifeline
     var environment = ProcessInfo.processInfo.environment
     for name in ["HOME", "TMPDIR", "XDG_CONFIG_HOME", "XDG_CACHE_HOME"] { environment[name] = folder.path }
     process.environment = environment
@@ -118,7 +121,7 @@ actor Browser {
 
   private func end() async {
     if !session.isEmpty { _ = try? await send("DELETE", session, nil) }
-    process.terminate()
+    try? lifeline.fileHandleForWriting.close()
     process.waitUntilExit()
   }
 
