@@ -20,8 +20,8 @@ struct Session {
       let target = try TargetProcess(processID: pid)
       let destinations = try destinations(pid)
       let sampler = try Sampler(target: target, options: options)
-      announce(sampler)
       sampler.start()
+      announce(sampler)
       sample(sampler, signals)
       let status = report(sampler, destinations, tableTo: STDOUT_FILENO).write(sampler.finish())
       if status != 0 { Glibc.exit(status) }

@@ -38,12 +38,18 @@ struct Pace {
   let own: Double
   /// The most nanoseconds that can have been the events' and not the target's own.
   let elsewhere: Double
+  /// What the kernel's ticks do not tell of it, as a share of the target's own time: ten thousand interrupts a second of
+  /// a virtual machine on a busy host were 11 % ahead of a thread's clock, of which /proc/stat told a half. A thread that
+  /// is sampled twice has twice as many samples.
+  static let untold = 0.12
+  /// The share of periods that a timer loses without the kernel counting them, for the same reason.
+  static let uncounted = 0.01
   let ledger: LedgerReport
 
   /// Nanoseconds that the sampling events counted, to the period.
   private var counted: Double { Double(ledger.targetRuns + ledger.unfired) * period }
   /// The most nanoseconds that the events can have been ahead of the target's own clock.
-  private var ahead: Double { min(elsewhere, max(0, counted + period - own)) }
+  private var ahead: Double { min(elsewhere + Self.untold * own, max(0, counted + period - own)) }
 
   /// What a stretch may have before its first and after its last reading of the clock, in nanoseconds: the start and
   /// the end of a thread, first calls into pages that are not there yet. It is in the samples and not in the reading.
@@ -56,21 +62,22 @@ struct Pace {
     let gone = Double(max(0, ledger.unfired) + ledger.damaged + ledger.dropped)
     let ends = Double(stretches) + 1
     let edges = Double(stretches) * Self.edge / period
-    return max(0, periods - gone - ends)...(periods + ahead / period + ends + edges)
+    return max(0, (1 - Self.uncounted) * periods - gone - ends)...(periods + ahead / period + ends + edges)
   }
 
   /// The same for samples that are counted whether they are whole or not.
   func interrupts(of nanoseconds: Double, stretches: Int = 1) -> ClosedRange<Double> {
     let range = samples(of: nanoseconds, stretches: stretches)
-    return max(0, nanoseconds / period - Double(max(0, ledger.unfired) + stretches + 1))...range.upperBound
+    let least = (1 - Self.uncounted) * nanoseconds / period - Double(max(0, ledger.unfired) + stretches + 1)
+    return max(0, least)...range.upperBound
   }
 
   /// The same for interrupts by the clocks of the CPUs, which take a stretch shorter than a period by chance only, and
   /// lose what comes late without the kernel counting it. At most as much comes late as was nobody's time.
   func byCPUs(of nanoseconds: Double) -> ClosedRange<Double> {
     let gone = Double(ledger.damaged + ledger.dropped)
-    let least = max(0, (nanoseconds - elsewhere) / period - gone)
-    let most = (nanoseconds + elsewhere) / period
+    let least = max(0, ((1 - Self.uncounted) * nanoseconds - elsewhere) / period - gone)
+    let most = ((1 + Self.untold) * nanoseconds + elsewhere) / period
     return max(
       0, least - Bounds.deviations * least.squareRoot() - 1)...(most + Bounds.deviations
       * most.squareRoot() + 1)
@@ -83,7 +90,7 @@ struct Pace {
     // One period per thread may have been begun by the timer and not be over for the count.
     if ledger.unfired < -threads { found.append("\(-ledger.unfired) interrupts without a counted period") }
     let ends = Double(threads + 1) * period
-    if counted > own + elsewhere + ends {
+    if counted > own + elsewhere + Self.untold * own + ends {
       found.append("counted \(counted) ns, not \(own) ns and at most \(elsewhere) ns elsewhere")
     }
     // A period that is too long would look like timers that never fire.
