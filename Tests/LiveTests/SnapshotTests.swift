@@ -49,6 +49,14 @@ extension Live {
       ] {
         text = text.replacingOccurrences(of: form, with: word, options: .regularExpression)
       }
+      if command.contains("doctor") {
+        // What is found is a matter of the machine; that it is looked at, and in which order, is not.
+        text = text.replacingOccurrences(
+          of: "(?m)^  (ok|note|problem) +([^:]+):.*$", with: "  (mark) $2: (finding)",
+          options: .regularExpression)
+        text = text.replacingOccurrences(
+          of: "(?m)^ {6,}.*\\n", with: "", options: .regularExpression)
+      }
       let shown = command.map { $0 == Caduceus.path ? "caduceus" : $0 }.joined(separator: " ")
         .replacingOccurrences(of: folder.path, with: "FOLDER")
         .replacingOccurrences(of: "[0-9]{2,}", with: "PID", options: .regularExpression)
@@ -89,6 +97,8 @@ extension Live {
       ("run-without-a-command", ["run"]),
       ("run-of-a-missing-command", ["run", "--", "FOLDER/missing"]),
       ("run-of-a-missing-script", ["run", "FOLDER/missing.py"]),
+      ("doctor", ["doctor", "PID"]),
+      ("doctor-no-python", ["doctor", "CAT"]),
       ("dump", ["dump", "PID"]),
       ("live", ["--live", "PID"]),
     ]
