@@ -20,9 +20,11 @@ PACKAGES := libunwind-dev libelf-dev libdw-dev libbpf-dev zlib1g-dev pkg-config 
 # And of what the tests use besides: other users and their rights, compilers of other languages, the sources of pprof.
 TEST_PACKAGES := sudo libcap2-bin binutils gfortran golang-go golang-github-google-pprof-dev \
   $(if $(shell command -v rustc),,rustc)
+# A browser without a window, for the flame graph's page.
+TEST_PACKAGES += chromium chromium-driver
 # What is looked for where Debian's packages are not known.
 COMMANDS := pkg-config gcc g++ git python3
-TEST_COMMANDS := sudo setcap
+TEST_COMMANDS := sudo setcap chromedriver
 
 PROGRAMS := Tests/Programs
 BINARY := .build/release/caduceus
