@@ -61,6 +61,8 @@ struct FlameGraphPicture {
 
           """
         text += ".\(name) rect{fill:url(#hatch);stroke:\(LanguageColor.textColor);stroke-width:1}\n"
+        // Letters between stripes are hard to read.
+        text += ".\(name) text{paint-order:stroke;stroke:\(color.fill);stroke-width:4px}\n"
       } else {
         text += ".\(name) rect{fill:\(color.fill)}\n"
       }
