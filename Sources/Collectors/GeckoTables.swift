@@ -121,7 +121,8 @@ struct GeckoTables {
   private var children: [UInt64: Int] = [:]
   private var known: [StackID: Int] = [:]
   private var frames: [(frame: Frame, function: Int)] = []
-  private var frameOfID: [FrameID: Int] = [:]
+  /// Row of a frame; -1 where it has none yet.
+  private var rowOfFrame: [Int]
   private var functions: [Function] = []
   private var functionOfKey: [FunctionKey: Int] = [:]
   /// Libraries, in the order of the resource table.
@@ -132,6 +133,7 @@ struct GeckoTables {
   init(_ profile: Profile, _ libraries: GeckoLibraries) {
     self.profile = profile
     self.libraries = libraries
+    rowOfFrame = Array(repeating: -1, count: profile.frames.count)
   }
 
   /// Makes the rows that these stacks need.
@@ -156,7 +158,8 @@ struct GeckoTables {
   }
 
   private mutating func row(of id: FrameID) -> Int {
-    if let known = frameOfID[id] { return known }
+    let known = rowOfFrame[Int(id.index)]
+    if known >= 0 { return known }
     let frame = profile[id]
     let key = FunctionKey(
       name: frame.name, file: frame.file, firstLine: frame.firstLine, isPython: frame.kind == .python)
@@ -171,7 +174,7 @@ struct GeckoTables {
           name: profile[frame.name], resource: resource(of: frame),
           file: frame.kind == .python ? profile[frame.file] : nil, firstLine: frame.firstLine))
     }
-    frameOfID[id] = frames.count
+    rowOfFrame[Int(id.index)] = frames.count
     frames.append((frame, function))
     return frames.count - 1
   }

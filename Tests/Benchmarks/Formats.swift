@@ -18,7 +18,8 @@ enum FormatBenchmark {
     let profile = made()
     let recorded = RecordStream.clock() - start
     let timeline = profile.timeline?.memory ?? 0
-    print("600,000 samples, \(distinct) distinct stacks of \(depth) frames, 8 threads")
+    let stacks = Set(profile.samples.map(\.stack)).count
+    print("600,000 samples, \(stacks) distinct stacks of \(depth) frames, 8 threads")
     line("record", recorded, "\(megabytes(max(0, residentBytes() - before))) MB in all")
     print("  the time line takes \(megabytes(timeline)) MB, \(timeline / samples) bytes per sample")
     time("table", profile) { Array(StatsTable(PstatsCollector($0)).text.utf8) }
@@ -55,10 +56,12 @@ enum FormatBenchmark {
       return Int(state >> 33) % bound
     }
     let stacks = (0..<distinct).map { index in
-      (0..<depth).map { level in
+      let mixed = UInt64(index + 1) &* 0x9E37_79B9_7F4A_7C15
+      return (0..<depth).map { level in
         // Root first: each level chooses among more frames than the one before.
-        let choices = level < 10 ? 1 : level < 20 ? 4 : level < 35 ? 40 : 800
-        return frames[(level * 120 + (index &* 2_654_435_761 >> (level % 16)) % choices) % frames.count]
+        let choices: UInt64 = level < 10 ? 1 : level < 20 ? 4 : level < 35 ? 40 : 800
+        let choice = Int((mixed >> UInt64(level)) % choices)
+        return frames[(level * 120 + choice) % frames.count]
       }.reversed() as [FrameID]
     }
     for index in 0..<samples {
