@@ -48,11 +48,19 @@ public enum SourceLanguage: UInt8, Sendable, CaseIterable {
     return base.hasSuffix("_") && base.contains("_mp_") && !base.hasPrefix("_mp_")
   }
 
-  /// Whether a symbol has the form `procedure_` of Fortran's external procedures.
+  /// Whether a symbol has the form `procedure_` of Fortran's external procedures. The C interfaces of Fortran
+  /// libraries have it too where a vendor renames all symbols alike, as in `scipy_cblas_dgemm64_`: they are known by
+  /// their names. (`LAPACKE_` has capitals, which no procedure has.)
   static func hasFortranForm(_ symbol: String) -> Bool {
     let base = symbol.prefix { $0 != "." && $0 != "@" }
     return base.utf8.last == 0x5F && base.utf8.first.map(isLower) == true
-      && base.utf8.allSatisfy { isLower($0) || isDigit($0) || $0 == 0x5F }
+      && base.utf8.allSatisfy { isLower($0) || isDigit($0) || $0 == 0x5F } && !isInterfaceOfC(base)
+  }
+
+  /// Whether the first or the second word of a name is that of a C interface, and something follows.
+  private static func isInterfaceOfC(_ name: Substring) -> Bool {
+    let words = name.split(separator: "_")
+    return words.dropLast().prefix(2).contains { $0 == "cblas" || $0 == "openblas" }
   }
 }
 

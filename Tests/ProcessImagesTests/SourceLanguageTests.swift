@@ -67,6 +67,14 @@ extension Module {
   @Test(arguments: [
     ("dgemm_", true), ("dgemm_.isra.0", true), ("scipy_dgemm_64_", true), ("dgemm", false), ("_foo_", false),
     ("DGEMM_", false), ("", false), ("_", false), ("foo_@plt", true),
+    // C interfaces of Fortran libraries, with what vendors put before and behind them.
+    ("cblas_dgemm", false), ("cblas_dgemm64_", false), ("scipy_cblas_dgemm64_", false),
+    ("scipy_cblas_idamax_", false), ("cblas_xerbla_", false), ("LAPACKE_dgesv", false),
+    ("scipy_LAPACKE_dgesv64_", false), ("scipy_openblas_get_num_threads64_", false),
+    ("openblas_threads_callback_", false),
+    // What only looks like them.
+    ("mycblas_dgemm_", true), ("cblas_", true), ("dcblas_", true), ("call_a_cblas_routine_", true),
+    ("scipy_dgesv_64_", true),
   ]) func formOfFortran(_ symbol: String, _ has: Bool) {
     #expect(SourceLanguage.hasFortranForm(symbol) == has)
   }
@@ -189,6 +197,11 @@ extension Module {
     #expect(module.language(of: "tail_") == (withDebugInformation ? .c : .fortran))
     let object = try build(folder, "none", [Self.c], options)
     #expect(CompiledFiles.module(object).language(of: "tail_") == .c)
+    // As in numpy's OpenBLAS: C and Fortran in one library, C under names that end as Fortran's do.
+    let interface = ("c", "int scipy_cblas_ddot64_(int x) { return x * 3; }\n")
+    let both = try build(folder, "both", [("f90", source), interface], options, with: "gfortran")
+    #expect(CompiledFiles.module(both).language(of: "scipy_cblas_ddot64_") == .c)
+    #expect(CompiledFiles.module(both).language(of: "plain_") == .fortran)
   }
 
   @Test(
