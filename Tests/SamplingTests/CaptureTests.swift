@@ -114,6 +114,22 @@ import Testing
     #expect(seen > 0)
   }
 
+  /// By where each of these is in the sources of numpy, CPython and the test's own extension.
+  @Test(arguments: [
+    ("elements", FrameLanguage.python), ("apply_along_axis", .python), ("<module>", .python),
+    ("PyUFunc_On_Om", .c), ("PyArray_NewFromDescr_int", .c), ("array_sort", .c), ("DOUBLE_matmul", .c),
+    ("scipy_cblas_dsyrk64_", .c), ("dgemm_kernel_SKYLAKEX", .c), ("sit_spin", .c), ("free", .c),
+    ("pocketfft::detail::cfftp<double>::cfftp(unsigned long)", .cplusplus),
+    ("void np::qsort_simd::QSort_AVX512_SKX<double>(double*, long)", .cplusplus),
+    ("_PyEval_EvalFrameDefault", .interpreter), ("_PyObject_Malloc", .interpreter),
+    ("PyNumber_MatrixMultiply", .interpreter), ("builtin_next", .interpreter),
+    ("entry_SYSCALL_64_after_hwframe", .kernel), ("do_syscall_64", .kernel),
+  ]) func languagesOfNumpy(_ name: String, _ language: FrameLanguage) throws {
+    let profile = try #require(try Capture(named: "numpy_calls-3.11").profile(shown: .all))
+    let found = Set(profile.frames.filter { profile[$0.name] == name }.map(\.language))
+    #expect(found == [language])
+  }
+
   @Test(arguments: Capture.all) func aReplayIsTheSameEveryTime(_ name: String) throws {
     let capture = try Capture(named: name)
     let (one, two) = (try #require(capture.profile()), try #require(capture.profile()))
