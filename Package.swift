@@ -101,8 +101,9 @@ let package = Package(
     .executableTarget(
       name: "Benchmarks",
       dependencies: [
-        "CaptureReplay", "Collectors", "Profiles", "Sampling", "PerfEvents", "MixedStacks", "NativeUnwinding",
-        "PythonFrames",
+        "CaptureReplay", "FlameGraphSupport", "Collectors", "Profiles", "Sampling", "PerfEvents",
+        "MixedStacks",
+        "NativeUnwinding", "PythonFrames",
         "ProcessImages",
         "Snapshots",
       ], path: "Tests/Benchmarks", swiftSettings: borrowing),
@@ -111,10 +112,15 @@ let package = Package(
     .target(
       name: "TestSupport", dependencies: ["ProcessImages", "PythonChain"], path: "Tests/TestSupport",
       swiftSettings: strict),
+    // What the tests of the flame graph and its benchmark share: a browser, and profiles to draw.
+    .target(
+      name: "FlameGraphSupport", dependencies: ["Profiles", "Accounting", "TestSupport"],
+      path: "Tests/FlameGraphSupport", swiftSettings: strict),
     .testTarget(name: "AccountingTests", dependencies: ["Accounting"], swiftSettings: strict),
     .testTarget(name: "ProfilesTests", dependencies: ["Profiles"], swiftSettings: strict),
     .testTarget(
-      name: "CollectorsTests", dependencies: ["Collectors", "CaptureReplay", "Sampling", "Profiles"],
+      name: "CollectorsTests",
+      dependencies: ["Collectors", "CaptureReplay", "FlameGraphSupport", "Sampling", "Profiles"],
       swiftSettings: strict),
     .testTarget(
       name: "ProcessImagesTests", dependencies: ["ProcessImages", "TestSupport"], swiftSettings: strict),

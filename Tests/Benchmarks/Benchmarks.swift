@@ -1,6 +1,6 @@
-// Benchmarks [CAPTURE ...]: replays captures many times and prints what each stage costs per sample, warm. The best of
-// many rounds is taken: other work on the machine only ever adds. Without a capture, or for `formats`, it also prints what
-// each format costs. Nothing is asserted.
+// Benchmarks [CAPTURE ... | formats | page]: replays captures many times and prints what each stage costs per sample, warm.
+// The best of many rounds is taken: other work on the machine only ever adds. Without an argument, or for `formats` and
+// `page`, it also prints what each format costs, and how long the flame graph's page takes in a browser. Nothing is asserted.
 
 import CaptureReplay
 import Glibc
@@ -130,12 +130,14 @@ final class Bench {
 }
 
 @main enum Benchmarks {
-  static func main() throws {
+  static func main() async throws {
     let names = CommandLine.arguments.count > 1 ? Array(CommandLine.arguments[1...]) : Capture.all
-    for name in names where name != "formats" {
+    for name in names where !["formats", "page"].contains(name) {
       guard let bench = Bench(try Capture(named: name)) else { continue }
       bench.run(name)
     }
-    if CommandLine.arguments.count == 1 || names.contains("formats") { FormatBenchmark.run() }
+    let isWhole = CommandLine.arguments.count == 1
+    if isWhole || names.contains("formats") { FormatBenchmark.run() }
+    if isWhole || names.contains("page") { try await PageBenchmark.run() }
   }
 }

@@ -25,6 +25,8 @@ enum FormatBenchmark {
     time("table", profile) { Array(StatsTable(PstatsCollector($0)).text.utf8) }
     time("pstats", profile) { PstatsCollector($0).exported() }
     time("collapsed", profile) { CollapsedStackCollector($0).exported() }
+    time("flame graph", profile) { FlameGraphCollector($0).exported() }
+    time("picture", profile) { FlameGraphPictureCollector($0).exported() }
     time("pprof", profile) { PprofCollector($0).exported() }
     time("jsonl", profile) { JsonlCollector($0).exported() }
     time("gecko", profile) { GeckoCollector($0).exported() }

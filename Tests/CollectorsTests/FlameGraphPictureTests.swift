@@ -1,5 +1,6 @@
 // The picture is valid XML, and its boxes are the profile's.
 
+import FlameGraphSupport
 import Foundation
 import FoundationXML
 import Profiles

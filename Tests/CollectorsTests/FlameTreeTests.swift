@@ -1,5 +1,6 @@
 // The tree of all stacks against a dictionary of their beginnings, and what the JSON of a page holds.
 
+import FlameGraphSupport
 import Foundation
 import Profiles
 import Testing

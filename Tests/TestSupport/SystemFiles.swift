@@ -56,7 +56,7 @@ package enum SystemFiles {
 }
 
 /// A folder that is gone when its owner is.
-package final class TemporaryFolder {
+package final class TemporaryFolder: Sendable {
   package let path: String
 
   package init() throws {

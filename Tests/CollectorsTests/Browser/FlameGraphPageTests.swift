@@ -1,5 +1,6 @@
 // The interactive flame graph in a real browser: what it shows and what each way of using it does.
 
+import FlameGraphSupport
 import Foundation
 import Profiles
 import Testing
@@ -7,7 +8,9 @@ import Testing
 @testable import Collectors
 
 /// Each test opens a browser of its own; one after the other, because a browser fills a small machine.
-@Suite("Flame graph page", .serialized, .enabled(if: Browser.isThere || Python.isRequired, Browser.missing))
+@Suite(
+  "Flame graph page", .serialized,
+  .enabled(if: Browser.isThere || Python.isRequired, Comment(rawValue: Browser.missing)))
 enum FlameGraphPage {}
 
 extension FlameGraphPage {

@@ -3,35 +3,44 @@
 import Accounting
 import Profiles
 
-@testable import Collectors
-
 /// A frame as a test of pictures writes it. Unlike `MadeFrame` it has a language.
-struct PictureFrame: Hashable {
-  var kind: FrameKind
-  var language: FrameLanguage
-  var name: String
-  var file: String
-  var line: Int32 = 0
-  var firstLine: Int32 = 0
+package struct PictureFrame: Hashable {
+  package var kind: FrameKind
+  package var language: FrameLanguage
+  package var name: String
+  package var file: String
+  package var line: Int32
+  package var firstLine: Int32
 
-  static func python(_ name: String, _ file: String, _ line: Int32, of firstLine: Int32 = 1) -> PictureFrame {
+  package init(
+    kind: FrameKind, language: FrameLanguage, name: String, file: String, line: Int32 = 0,
+    firstLine: Int32 = 0
+  ) {
+    (self.kind, self.language) = (kind, language)
+    (self.name, self.file) = (name, file)
+    (self.line, self.firstLine) = (line, firstLine)
+  }
+
+  package static func python(_ name: String, _ file: String, _ line: Int32, of firstLine: Int32 = 1)
+    -> PictureFrame
+  {
     PictureFrame(kind: .python, language: .python, name: name, file: file, line: line, firstLine: firstLine)
   }
 
-  static func native(_ language: FrameLanguage, _ name: String, _ file: String) -> PictureFrame {
+  package static func native(_ language: FrameLanguage, _ name: String, _ file: String) -> PictureFrame {
     PictureFrame(kind: .native, language: language, name: name, file: file)
   }
 
-  static func kernel(_ name: String) -> PictureFrame {
+  package static func kernel(_ name: String) -> PictureFrame {
     PictureFrame(kind: .kernel, language: .kernel, name: name, file: "[kernel]")
   }
 
-  static func marker(_ name: String) -> PictureFrame {
+  package static func marker(_ name: String) -> PictureFrame {
     PictureFrame(kind: .marker, language: .marker, name: name, file: "")
   }
 
   /// All lines of its function.
-  var function: PictureFrame {
+  package var function: PictureFrame {
     var function = self
     function.line = 0
     return function
@@ -39,15 +48,19 @@ struct PictureFrame: Hashable {
 }
 
 /// A stack, root first, of one thread.
-struct PictureStack: Hashable {
-  var frames: [PictureFrame]
-  var thread = 0
-  var count: UInt64
+package struct PictureStack: Hashable {
+  package var frames: [PictureFrame]
+  package var thread: Int
+  package var count: UInt64
+
+  package init(frames: [PictureFrame], thread: Int = 0, count: UInt64) {
+    (self.frames, self.thread, self.count) = (frames, thread, count)
+  }
 }
 
 extension Profile {
   /// A profile of stacks with a ledger that adds up.
-  init(pictured stacks: [PictureStack], threads: [String] = ["main"], damaged: UInt64 = 0) {
+  package init(pictured stacks: [PictureStack], threads: [String] = ["main"], damaged: UInt64 = 0) {
     self.init()
     header.processID = 4242
     header.command = "python3 fit.py --all"
@@ -77,32 +90,34 @@ extension Profile {
 }
 
 /// Stacks of a program in which every language runs.
-enum EveryLanguage {
-  static let module = PictureFrame.python("<module>", "/srv/work/fit.py", 45)
-  static let main = PictureFrame.python("main", "/srv/work/fit.py", 37)
-  static let fitFirst = PictureFrame.python("fit_all", "/srv/work/fit.py", 30)
-  static let fitSecond = PictureFrame.python("fit_all", "/srv/work/fit.py", 31)
-  static let objective = PictureFrame.python("objective", "/srv/work/fit.py", 14)
-  static let evaluation = PictureFrame.native(.interpreter, "_PyEval_EvalFrameDefault", "/usr/bin/python3.13")
-  static let allocate = PictureFrame.native(.interpreter, "_PyObject_GC_New", "/usr/bin/python3.13")
-  static let minimize = PictureFrame.native(.c, "curvefit_minimize", "/srv/work/curvefit.so")
-  static let residual = PictureFrame.native(.c, "curvefit_residual", "/srv/work/curvefit.so")
-  static let dot = PictureFrame.native(
+package enum EveryLanguage {
+  package static let module = PictureFrame.python("<module>", "/srv/work/fit.py", 45)
+  package static let main = PictureFrame.python("main", "/srv/work/fit.py", 37)
+  package static let fitFirst = PictureFrame.python("fit_all", "/srv/work/fit.py", 30)
+  package static let fitSecond = PictureFrame.python("fit_all", "/srv/work/fit.py", 31)
+  package static let objective = PictureFrame.python("objective", "/srv/work/fit.py", 14)
+  package static let evaluation = PictureFrame.native(
+    .interpreter, "_PyEval_EvalFrameDefault", "/usr/bin/python3.13")
+  package static let allocate = PictureFrame.native(.interpreter, "_PyObject_GC_New", "/usr/bin/python3.13")
+  package static let minimize = PictureFrame.native(.c, "curvefit_minimize", "/srv/work/curvefit.so")
+  package static let residual = PictureFrame.native(.c, "curvefit_residual", "/srv/work/curvefit.so")
+  package static let dot = PictureFrame.native(
     .cplusplus,
     "void Eigen::internal::generic_product_impl<Eigen::Matrix<double, -1, -1, 0, -1, -1>, "
       + "Eigen::Matrix<double, -1, 1, 0, -1, 1>, Eigen::DenseShape, Eigen::DenseShape, 7>::scaleAndAddTo(double*)",
     "/srv/work/solver.so")
-  static let rust = PictureFrame.native(
+  package static let rust = PictureFrame.native(
     .rust, "polars_core::frame::DataFrame::filter", "/srv/work/polars.abi3.so")
-  static let cython = PictureFrame.native(.cython, "loops.weighted_sum", "/srv/work/loops.so")
-  static let fortran = PictureFrame.native(.fortran, "dgemv_", "/usr/lib/x86_64-linux-gnu/libblas.so.3")
-  static let compiled = PictureFrame.native(.jit, "numba: square$1", "")
-  static let unknown = PictureFrame.native(.native, "libsecret.so+0x1f40", "/opt/libsecret.so")
-  static let fault = PictureFrame.kernel("asm_exc_page_fault")
-  static let zero = PictureFrame.kernel("clear_page_erms")
-  static let cut = PictureFrame.marker("[native stack cut off]")
+  package static let cython = PictureFrame.native(.cython, "loops.weighted_sum", "/srv/work/loops.so")
+  package static let fortran = PictureFrame.native(
+    .fortran, "dgemv_", "/usr/lib/x86_64-linux-gnu/libblas.so.3")
+  package static let compiled = PictureFrame.native(.jit, "numba: square$1", "")
+  package static let unknown = PictureFrame.native(.native, "libsecret.so+0x1f40", "/opt/libsecret.so")
+  package static let fault = PictureFrame.kernel("asm_exc_page_fault")
+  package static let zero = PictureFrame.kernel("clear_page_erms")
+  package static let cut = PictureFrame.marker("[native stack cut off]")
 
-  static let stacks: [PictureStack] = [
+  package static let stacks: [PictureStack] = [
     PictureStack(frames: [module, main, fitFirst, minimize, residual, objective, residual], count: 480),
     PictureStack(frames: [module, main, fitFirst, minimize, residual, objective], count: 120),
     PictureStack(frames: [module, main, fitSecond, minimize, dot], count: 260),
@@ -121,24 +136,24 @@ enum EveryLanguage {
     PictureStack(frames: [unknown], thread: 1, count: 45),
     PictureStack(frames: [module, main, fitFirst, minimize, residual], thread: 2, count: 55),
   ]
-  static let threads = ["python3", "pool-1", "worker <2>"]
-  static var profile: Profile { Profile(pictured: stacks, threads: threads, damaged: 95) }
+  package static let threads = ["python3", "pool-1", "worker <2>"]
+  package static var profile: Profile { Profile(pictured: stacks, threads: threads, damaged: 95) }
 }
 
 /// Random stacks over few functions, so that beginnings repeat, functions recur and lines differ.
-struct RandomStacks {
+package struct RandomStacks {
   private var state: UInt64
 
-  init(seed: UInt64) { state = seed &* 0x9E37_79B9_7F4A_7C15 | 1 }
+  package init(seed: UInt64) { state = seed &* 0x9E37_79B9_7F4A_7C15 | 1 }
 
-  mutating func next(below limit: Int) -> Int {
+  package mutating func next(below limit: Int) -> Int {
     state ^= state << 13
     state ^= state >> 7
     state ^= state << 17
     return Int(truncatingIfNeeded: (state >> 11) % UInt64(limit))
   }
 
-  mutating func frame() -> PictureFrame {
+  package mutating func frame() -> PictureFrame {
     switch next(below: 10) {
     case 0...3:
       .python("p\(next(below: 2))", "/a/p.py", Int32(1 + next(below: 3)), of: Int32(1 + next(below: 2)))
@@ -150,7 +165,7 @@ struct RandomStacks {
     }
   }
 
-  mutating func stacks(_ number: Int, threads: Int, deepest: Int) -> [PictureStack] {
+  package mutating func stacks(_ number: Int, threads: Int, deepest: Int) -> [PictureStack] {
     (0..<number).map { _ in
       PictureStack(
         frames: (0..<next(below: deepest + 1)).map { _ in frame() }, thread: next(below: threads),
@@ -159,7 +174,7 @@ struct RandomStacks {
   }
 
   /// A profile whose tree has about `nodes` nodes, with the depths and the names of a real program.
-  static func large(nodes: Int) -> Profile {
+  package static func large(nodes: Int) -> Profile {
     var random = RandomStacks(seed: 7)
     var stacks: [PictureStack] = []
     var path: [PictureFrame] = []

@@ -1,112 +1,19 @@
-// What the page's `window.caduceus` tells, as Swift values, and the ways a reader uses the page.
+// What the page should draw, from the stacks themselves, and what it draws, in the same words.
 
-import Foundation
+import FlameGraphSupport
 import Testing
 
-@testable import Collectors
-
-/// `caduceus.state()`.
-struct PageState: Decodable {
-  struct Box: Decodable, Equatable {
-    let name: String?
-    let file: String?
-    let line: Int?
-    let language: String?
-    let samples: UInt64
-    let depth: Int
-  }
-
-  struct Search: Decodable {
-    let typed: String
-    let isPattern: Bool
-    let problem: String?
-    let matchedSamples: UInt64?
-  }
-
-  let direction: String
-  let callersOf: String?
-  let root: String
-  let order: String
-  let threads: String
-  let merge: [String: Bool]
-  let theme: String
-  let samples: UInt64
-  let zoomed: Box
-  let selected: Box
-  let search: Search
-  let rows: Int
-  let languages: [String: UInt64]
-}
-
-/// One entry of `caduceus.drawn()`.
-struct DrawnBox: Decodable {
-  let isStrip: Bool?
-  let name: String?
-  let file: String?
-  let line: Int?
-  let firstLine: Int?
-  let language: String?
-  let samples: UInt64?
-  let depth: Int?
-  let parent: Int?
-  let x, y, width, height: Double
-  let isMatch: Bool?
-  let isSelected: Bool?
-
-  var middle: (x: Double, y: Double) { (x + width / 2, y + height / 2) }
-
+extension DrawnBox {
   /// A frame as `ReferenceTree` writes it.
   var text: String { ReferenceTree.text(name ?? "", file ?? "", line, firstLine ?? -1) }
 }
 
-/// `caduceus.timings()`, in milliseconds.
-struct PageTimings: Decodable {
-  let firstPaint: Double?
-  let update: Double?
-  let paint: Double?
-}
-
 extension Browser {
-  func state() async throws -> PageState { try await run("return caduceus.state()") }
-
-  func drawn() async throws -> [DrawnBox] { try await run("return caduceus.drawn()") }
-
   /// The one box with a name, or the one of them at a depth.
   func box(_ name: String, depth: Int? = nil) async throws -> DrawnBox {
     let found = try await drawn().filter { $0.name == name && (depth == nil || $0.depth == depth) }
     try #require(!found.isEmpty, "no box \(name) is drawn")
     return found[0]
-  }
-
-  func click(_ box: DrawnBox) async throws { try await click(box.middle.x, box.middle.y) }
-
-  /// Types into the search field; the key that leads there selects what is in it.
-  func search(_ text: String) async throws {
-    try await leaveField()
-    try await type("/" + text)
-  }
-
-  /// Keys go to the page again, not to the field that has the focus.
-  func leaveField() async throws {
-    _ = try await run("document.activeElement.blur(); return true", as: Bool.self)
-  }
-
-  func text(of selector: String) async throws -> String {
-    try await run("return document.querySelector('\(selector)').innerText")
-  }
-
-  /// The colour of a pixel of the canvas at a place of the window, as `#RRGGBB`.
-  func color(_ x: Double, _ y: Double) async throws -> String {
-    let script = """
-      const canvas = document.getElementById('canvas'), area = canvas.getBoundingClientRect();
-      const scale = canvas.width / area.width;
-      // By way of a copy: the page's own canvas is not made for being read.
-      const copy = document.createElement('canvas').getContext('2d', { willReadFrequently: true });
-      copy.drawImage(canvas, Math.floor((\(x) - area.left) * scale), Math.floor((\(y) - area.top) * scale), 1, 1, 0, 0, 1, 1);
-      const at = copy.getImageData(0, 0, 1, 1);
-      return '#' + [...at.data].slice(0, 3).map((value) => value.toString(16).padStart(2, '0')).join('').toUpperCase();
-      """
-    return try await run(script)
   }
 
   /// The drawn boxes as paths from the root, with their samples; the root box is left out.

@@ -1,17 +1,17 @@
 // A real Chromium without a window, driven by chromedriver over WebDriver, as W3C describes it.
 
 import Foundation
-import Testing
+import TestSupport
 
 /// What the browser did not do.
-struct BrowserError: Error, CustomStringConvertible {
-  let description: String
+package struct BrowserError: Error, CustomStringConvertible {
+  package let description: String
 }
 
 /// One browser with one page. Everything it writes is in a folder of its own.
-actor Browser {
+package actor Browser {
   /// Keys without a character (WebDriver, section 17.4.2).
-  enum Key: String {
+  package enum Key: String {
     case backspace = "\u{E003}"
     case enter = "\u{E007}"
     case shift = "\u{E008}"
@@ -24,17 +24,25 @@ actor Browser {
   }
 
   /// Size and surroundings of the page.
-  struct Window {
-    var width = 1366
-    var height = 768
-    var pixelRatio = 1.0
-    var prefersDark = false
+  package struct Window {
+    package var width: Int
+    package var height: Int
+    package var pixelRatio: Double
+    package var prefersDark: Bool
+
+    /// A window of a laptop, but for what is said.
+    package init(width: Int = 1366, height: Int = 768, pixelRatio: Double = 1, prefersDark: Bool = false) {
+      (self.width, self.height) = (width, height)
+      (self.pixelRatio, self.prefersDark) = (pixelRatio, prefersDark)
+    }
   }
 
-  static let driver: String? = find("chromedriver")
-  static let browser: String? = find("chromium") ?? find("google-chrome")
-  static let isThere = driver != nil && browser != nil
-  static let missing: Comment = "there is no Chromium with its driver (Debian: chromium, chromium-driver)"
+  private static let driver: String? = find("chromedriver")
+  private static let browser: String? = find("chromium") ?? find("google-chrome")
+  /// Whether a browser and its driver are installed.
+  package static let isThere = driver != nil && browser != nil
+  /// What to say where they are not.
+  package static let missing = "there is no Chromium with its driver (Debian: chromium, chromium-driver)"
 
   private let folder: TemporaryFolder
   private let process: Process
@@ -44,21 +52,18 @@ actor Browser {
   private var session = ""
 
   /// Opens `page` in a browser of its own, gives it to `body`, and ends the browser.
-  static func with(page: [UInt8], _ window: Window = Window(), _ body: (Browser) async throws -> Void)
-    async throws
-  {
+  package static func with(
+    page: [UInt8], _ window: Window = Window(), _ body: (Browser) async throws -> Void
+  ) async throws {
     let folder = try TemporaryFolder()
-    let file = folder.path + "/page.html"
-    try Data(page).write(to: URL(fileURLWithPath: file))
-    try await with(file: file, in: folder, window, body)
+    try await with(file: folder.write(page, as: "page.html"), window, body)
   }
 
   /// The same for a file that is there.
-  static func with(
-    file: String, in folder: TemporaryFolder, _ window: Window = Window(),
-    _ body: (Browser) async throws -> Void
+  package static func with(
+    file: String, _ window: Window = Window(), _ body: (Browser) async throws -> Void
   ) async throws {
-    let browser = try Browser(folder)
+    let browser = try Browser(TemporaryFolder())
     do {
       try await browser.start(window)
       try await browser.open(file)
@@ -130,7 +135,7 @@ actor Browser {
   }
 
   /// Size, pixel ratio and preferred colours, by Chromium's devtools.
-  func resize(_ window: Window) async throws {
+  package func resize(_ window: Window) async throws {
     try await devtools(
       "Emulation.setDeviceMetricsOverride",
       [
@@ -156,13 +161,16 @@ actor Browser {
   }
 
   /// The value of a script's `return`.
-  func run<Value: Decodable>(_ script: String, as type: Value.Type = Value.self) async throws -> Value {
+  package func run<Value: Decodable>(_ script: String, as type: Value.Type = Value.self) async throws -> Value
+  {
     let answer = try send("POST", session + "/execute/sync", ["script": script, "args": [Any]()])
     return try decoded(answer)
   }
 
   /// What a script hands to the function that is its last argument.
-  func await<Value: Decodable>(_ script: String, as type: Value.Type = Value.self) async throws -> Value {
+  package func await<Value: Decodable>(_ script: String, as type: Value.Type = Value.self) async throws
+    -> Value
+  {
     let answer = try send("POST", session + "/execute/async", ["script": script, "args": [Any]()])
     return try decoded(answer)
   }
@@ -173,9 +181,10 @@ actor Browser {
   }
 
   /// Presses and releases keys, one after the other.
-  func press(_ keys: Key...) async throws { try await type(keys.map(\.rawValue).joined()) }
+  package func press(_ keys: Key...) async throws { try await type(keys.map(\.rawValue).joined()) }
 
-  func type(_ text: String) async throws {
+  /// Types characters, one after the other.
+  package func type(_ text: String) async throws {
     let strokes = text.map { key in
       ["keyDown", "keyUp"].map { ["type": $0, "value": String(key)] }
     }
@@ -183,12 +192,12 @@ actor Browser {
   }
 
   /// Moves the mouse to a place of the window.
-  func point(_ x: Double, _ y: Double) async throws {
+  package func point(_ x: Double, _ y: Double) async throws {
     try await perform(["type": "pointer", "id": "mouse", "actions": [move(x, y)]])
   }
 
   /// Clicks at a place of the window.
-  func click(_ x: Double, _ y: Double) async throws {
+  package func click(_ x: Double, _ y: Double) async throws {
     let actions: [[String: Any]] = [
       move(x, y), ["type": "pointerDown", "button": 0], ["type": "pointerUp", "button": 0],
     ]
@@ -204,7 +213,7 @@ actor Browser {
   }
 
   /// Clicks an element as a user does; it must be visible.
-  func click(element selector: String) async throws {
+  package func click(element selector: String) async throws {
     let found = try send(
       "POST", session + "/element", ["using": "css selector", "value": selector])
     guard let reference = (found as? [String: Any])?.values.first as? String else {
@@ -214,12 +223,12 @@ actor Browser {
   }
 
   /// Messages of the console since the last call, warnings and errors of the browser itself included.
-  func consoleMessages() async throws -> [String] {
+  package func consoleMessages() async throws -> [String] {
     try log("browser").compactMap { $0["message"] as? String }
   }
 
   /// Addresses the page asked for since the last call.
-  func requestedAddresses() async throws -> [String] {
+  package func requestedAddresses() async throws -> [String] {
     try log("performance").compactMap { entry in
       guard let text = entry["message"] as? String,
         let event = try JSONSerialization.jsonObject(with: Data(text.utf8)) as? [String: Any],
@@ -237,7 +246,7 @@ actor Browser {
   }
 
   /// The page as a PNG file.
-  func screenshot() async throws -> Data {
+  package func screenshot() async throws -> Data {
     let answer = try send("GET", session + "/screenshot", nil)
     guard let text = answer as? String, let data = Data(base64Encoded: text) else {
       throw BrowserError(description: "no picture")
