@@ -9,6 +9,11 @@ struct FlameGraphPicture {
   private static let rowHeight = 16.0
   /// Advance of one character of the boxes' monospaced font at its size of 11 pixels; a narrower font leaves room.
   private static let characterWidth = 6.65
+  /// Characters that a name must have room for, and what is beside them in a box.
+  private static let leastCharacters = 3
+  private static let padding = 6.0
+  /// Boxes of one row that all together are narrower than this have no room for any name.
+  private static let nameWidth = padding + Double(leastCharacters) * characterWidth
   /// Characters in one line of the foot.
   private static let lineLength = 165
 
@@ -18,11 +23,14 @@ struct FlameGraphPicture {
   private var text = ""
   private var top = 0.0
   private var leftOut: UInt64 = 0
+  /// What is above the last row that is drawn: rows, their boxes, and the samples that reach there.
+  private var above = (rows: 0, boxes: UInt64(0), samples: UInt64(0))
 
   /// The whole file, in UTF-8.
   private(set) var bytes: [UInt8] = []
 
-  /// Draws everything that is at least `narrowest` wide.
+  /// Draws everything that is at least `narrowest` wide, up to the row above which no name has room: stacks of a pixel's
+  /// width, such as deep imports, would make the picture many times as high.
   init(_ layout: PictureLayout, _ facts: RunFacts, narrowest: Double) {
     self.layout = layout
     self.facts = facts
@@ -105,9 +113,17 @@ struct FlameGraphPicture {
 
   private mutating func addBoxes() {
     let scale = layout.total == 0 ? 0 : (Self.width - 2 * Self.margin) / Double(layout.total)
-    let kept = layout.rows.map { row in row.filter { Double($0.weight) * scale >= narrowest } }
-    let drawn = kept.prefix { !$0.isEmpty }
-    leftOut = UInt64(layout.rows.reduce(0) { $0 + $1.count } - drawn.reduce(0) { $0 + $1.count })
+    // Each row is a part of the one below.
+    let rows = layout.rows.prefix { Double($0.reduce(0) { $0 + $1.weight }) * scale >= Self.nameWidth }
+    let drawn = rows.map { row in row.filter { Double($0.weight) * scale >= narrowest } }.prefix {
+      !$0.isEmpty
+    }
+    leftOut = UInt64(rows.reduce(0) { $0 + $1.count } - drawn.reduce(0) { $0 + $1.count })
+    if let first = layout.rows.dropFirst(rows.count).first {
+      above.rows = layout.rows.count - rows.count
+      above.boxes = UInt64(layout.rows.dropFirst(rows.count).reduce(0) { $0 + $1.count })
+      above.samples = first.reduce(0) { $0 + $1.weight }
+    }
     let bottom = top + Double(drawn.count) * Self.rowHeight
     for (depth, row) in drawn.enumerated() {
       let top = bottom - Double(depth + 1) * Self.rowHeight
@@ -139,8 +155,8 @@ struct FlameGraphPicture {
       "<svg class=\"box \(frame.language.identifier)\" x=\"\(Self.number(left))\" y=\"\(Self.number(top))\" "
     text += "width=\"\(Self.number(shown))\" height=\"15\"><title>\(Self.escaped(title))</title>"
     text += "<rect width=\"100%\" height=\"15\"/>"
-    let room = Int((shown - 6) / Self.characterWidth)
-    if room >= 3 {
+    let room = Int((shown - Self.padding) / Self.characterWidth)
+    if room >= Self.leastCharacters {
       let label = isPython || shortPlace.isEmpty ? "\(name)  \(shortPlace)" : "\(name) (\(shortPlace))"
       let fits = label.unicodeScalars.count <= room
       let words = fits ? label : NameShortening.shorten(endOf: Self.label(name, frame, to: room), to: room)
@@ -154,9 +170,16 @@ struct FlameGraphPicture {
   }
 
   private mutating func addFoot() {
+    func boxes(_ count: UInt64) -> String { count == 1 ? "1 box" : "\(grouped(count)) boxes" }
+    if above.rows > 0 {
+      let rows = above.rows == 1 ? "1 row" : "\(grouped(UInt64(above.rows))) rows"
+      let samples = "\(counted(above.samples, "sample")), \(share(above.samples, of: layout.total))"
+      addLine(
+        "\(rows) above left out, too narrow for any name: \(boxes(above.boxes)) of \(samples).",
+        style: "quiet")
+    }
     if leftOut > 0 {
-      let words = leftOut == 1 ? "1 box" : "\(grouped(leftOut)) boxes"
-      addLine("\(words) narrower than \(fixed(narrowest, decimals: 2)) px left out.", style: "quiet")
+      addLine("\(boxes(leftOut)) narrower than \(fixed(narrowest, decimals: 2)) px left out.", style: "quiet")
     }
     for line in facts.ledgerLines {
       for part in Self.wrapped(line.text.split(separator: " ").map(String.init), separator: " ") {

@@ -4,8 +4,9 @@ import Profiles
 
 /// A flame graph as one SVG file: the root at the bottom, the heaviest on the left, names when the pointer rests on a box.
 ///
-/// The colours are those of the interactive page. Boxes that are narrower than a fraction of a pixel are left out, and
-/// the picture says how many; the fraction grows while the file would be larger than `largestSize`.
+/// The colours are those of the interactive page. Two things are left out, and the picture says how much that is: boxes
+/// that are narrower than a quarter of a pixel, or more while the file would be larger than `largestSize`; and the rows at
+/// the top whose boxes together have no room for any name (26 of 1,180 pixels).
 public struct FlameGraphPictureCollector: Collector {
   /// `svg`.
   public static var fileExtension: String { "svg" }

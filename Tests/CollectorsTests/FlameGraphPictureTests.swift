@@ -183,14 +183,39 @@ struct FlameGraphPictureTests {
     #expect(picture.words.contains("50 boxes narrower than 0.25 px left out."))
   }
 
+  @Test(
+    "The picture ends where all boxes of a row have no room for a name, and says what is above",
+    arguments: [(1, 20), (4, 5), (1, 24), (4, 6)] as [(Int, UInt64)])
+  func tall(deepStacks: Int, count: UInt64) throws {
+    let main = PictureFrame.python("main", "/a.py", 1)
+    var stacks = [PictureStack(frames: [main, .python("work", "/a.py", 2)], count: 976)]
+    for number in 0..<deepStacks {
+      let frames = (0..<60).map { PictureFrame.python("import\(number)_\($0)", "/a.py", 3) }
+      stacks.append(PictureStack(frames: [main] + frames, count: count))
+    }
+    let picture = try picture(Profile(pictured: stacks))
+    // Three characters at 6.65 pixels and 6 pixels beside them, of 1,180 pixels: 2.2 % of the samples.
+    let samples = UInt64(deepStacks) * count
+    let isDrawn = samples >= 24
+    #expect(picture.rows.count == (isDrawn ? 62 : 3))
+    #expect(picture.size.height < (isDrawn ? 1200 : 300))
+    let all = 976 + samples
+    let share = fixed(Double(samples) / Double(all) * 100, decimals: 2)
+    let words =
+      "59 rows above left out, too narrow for any name: \(59 * deepStacks) boxes of 20 samples, \(share)%."
+    #expect(picture.words.contains(words) == !isDrawn)
+    #expect(picture.words.contains("left out") == !isDrawn)
+  }
+
   @Test("A large profile keeps the picture small, and what is left out is counted")
   func large() throws {
     let profile = RandomStacks.large(nodes: 30_000)
     let bytes = FlameGraphPictureCollector(profile).exported()
     #expect(bytes.count <= FlameGraphPictureCollector.largestSize)
     let picture = try Picture(bytes)
-    let said = try #require(picture.words.firstMatch(of: /([\d,]+) boxes narrower than/)?.1)
-    let leftOut = try #require(Int(said.replacing(",", with: "")))
+    let narrow = try #require(picture.words.firstMatch(of: /([\d,]+) boxes narrower than/)?.1)
+    let above = picture.words.firstMatch(of: /any name: ([\d,]+) boxes/)?.1 ?? "0"
+    let leftOut = try [narrow, above].reduce(0) { try $0 + #require(Int($1.replacing(",", with: ""))) }
     #expect(picture.boxes.count - 1 + leftOut == FlameTree(profile).frames.count)
     #expect(picture.boxes.count > 100)
   }
