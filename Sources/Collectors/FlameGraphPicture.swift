@@ -56,6 +56,7 @@ struct FlameGraphPicture {
       .quiet{fill:#55554f}
       .doubt{fill:#8c1c13;font-weight:bold}
       .all rect{fill:#c4c4bd}
+      .edge rect{stroke:#c4c4bd}
 
       """
     var defined = ""
@@ -102,7 +103,8 @@ struct FlameGraphPicture {
         left = Self.margin
         top += 19
       }
-      text += "<g class=\"\(entry.language.identifier)\"><rect x=\"\(Self.number(left))\" "
+      text +=
+        "<g class=\"\(Self.edge(entry.language))\(entry.language.identifier)\"><rect x=\"\(Self.number(left))\" "
       text += "y=\"\(Self.number(top - 11))\" width=\"13\" height=\"13\"/></g>"
       text +=
         "<text x=\"\(Self.number(left + 19))\" y=\"\(Self.number(top))\">\(Self.escaped(words))</text>\n"
@@ -151,8 +153,9 @@ struct FlameGraphPicture {
       .joined(separator: "\n")
     // A hair of the background between neighbours, where there is room for it.
     let shown = width > 3 ? width - 0.6 : width
-    text +=
-      "<svg class=\"box \(frame.language.identifier)\" x=\"\(Self.number(left))\" y=\"\(Self.number(top))\" "
+    let edge = width > 4 ? Self.edge(frame.language) : ""
+    text += "<svg class=\"box \(edge)\(frame.language.identifier)\" "
+    text += "x=\"\(Self.number(left))\" y=\"\(Self.number(top))\" "
     text += "width=\"\(Self.number(shown))\" height=\"15\"><title>\(Self.escaped(title))</title>"
     text += "<rect width=\"100%\" height=\"15\"/>"
     let room = Int((shown - Self.padding) / Self.characterWidth)
@@ -164,6 +167,9 @@ struct FlameGraphPicture {
     }
     text += "</svg>\n"
   }
+
+  /// The class of what is nearly as light as the paper.
+  private static func edge(_ language: FrameLanguage) -> String { language == .native ? "edge " : "" }
 
   private static func label(_ name: String, _ frame: Frame, to room: Int) -> String {
     frame.kind == .native ? NameShortening.shorten(symbol: name, to: max(room, 24)) : name

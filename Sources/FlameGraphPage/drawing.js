@@ -4,6 +4,8 @@ const ROW_HEIGHT = 18;
 const FONT = "12px system-ui, 'Segoe UI', 'DejaVu Sans', sans-serif";
 /** Boxes narrower than this have no text. */
 const NARROWEST_TEXT = 26;
+/** A colour with less contrast to the page's background has an edge around it. */
+const PALE = 1.3;
 const DARK_TEXT = "#111111";
 const LIGHT_TEXT = "#f4f4f0";
 
@@ -27,10 +29,15 @@ function luminance(color) {
   return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
 }
 
+/** WCAG's ratio of contrast. */
+function contrast(one, other) {
+  const [darker, lighter] = [luminance(one), luminance(other)].sort((left, right) => left - right);
+  return (lighter + 0.05) / (darker + 0.05);
+}
+
 /** The text colour that is easier to read on `fill`. */
 function textColorOn(fill) {
-  const [behind, dark, light] = [fill, DARK_TEXT, LIGHT_TEXT].map((color) => luminance(color) + 0.05);
-  return behind / dark >= light / behind ? DARK_TEXT : LIGHT_TEXT;
+  return contrast(fill, DARK_TEXT) >= contrast(fill, LIGHT_TEXT) ? DARK_TEXT : LIGHT_TEXT;
 }
 
 /** The canvas, its colours and its measured texts. */
@@ -75,12 +82,15 @@ class Drawing {
     const fill = (language, part) => {
       const color = mixed(language.color, this.colors.background, part);
       const paint = language.stripe ? this.hatched(color, mixed(language.stripe, this.colors.background, part)) : color;
-      return { paint, color, text: textColorOn(color), isMarker: Boolean(language.stripe) };
+      const text = textColorOn(color);
+      const isMarker = Boolean(language.stripe);
+      const isPale = contrast(language.color, this.colors.background) < PALE;
+      return { paint, color, text, isMarker, edge: isMarker ? text : isPale ? this.colors.border : null };
     };
     this.fills = this.profile.languages.map((language) => [fill(language, 0), fill(language, 0.62)]);
     this.rootFills = [0, 0.5].map((part) => {
       const color = mixed(this.colors.border, this.colors.background, part);
-      return { paint: color, color, text: textColorOn(color), isMarker: false };
+      return { paint: color, color, text: textColorOn(color), isMarker: false, edge: null };
     });
   }
 
@@ -144,7 +154,7 @@ class Drawing {
       const fill = (frame < 0 ? this.rootFills : this.fills[this.profile.language[frame]])[isFaded ? 1 : 0];
       context.fillStyle = fill.paint;
       context.fillRect(left, top, width, height);
-      if (fill.isMarker && width > 4) this.outline(left, top, width, height, fill.text, 1);
+      if (fill.edge !== null && width > 4) this.outline(left, top, width, height, fill.edge, 1);
       if (isMatch) this.drawMatch(left, top, width, height);
       if (width >= NARROWEST_TEXT) {
         const text = this.fitted(scene.describe(box), width - 8);

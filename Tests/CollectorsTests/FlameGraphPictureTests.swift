@@ -144,6 +144,19 @@ struct FlameGraphPictureTests {
     }
   }
 
+  @Test("A box that is nearly as light as the paper has an edge, where there is room for one")
+  func edges() throws {
+    let stacks = [
+      PictureStack(frames: [EveryLanguage.unknown], count: 997),
+      PictureStack(frames: [EveryLanguage.fortran], count: 1),
+      PictureStack(frames: [.native(.native, "a.so+0x10", "a.so")], count: 2),
+    ]
+    let text = String(
+      decoding: FlameGraphPictureCollector(Profile(pictured: stacks)).exported(), as: UTF8.self)
+    let classes = text.matches(of: /class="box ([a-z ]+)"/).map { String($0.1) }
+    #expect(classes == ["edge native", "native", "fortran", "all"])
+  }
+
   @Test("Nothing is outside of the picture, neighbours do not overlap")
   func inside() throws {
     let picture = try picture(EveryLanguage.profile)

@@ -104,6 +104,26 @@ extension FlameGraphPage {
       }
     }
 
+    @Test("A box that is nearly as light as the page has an edge, also when it steps back")
+    func paleBoxes() async throws {
+      try await FlameGraphPage.open { browser in
+        for text in ["", "objective"] {
+          if !text.isEmpty { try await browser.search(text) }
+          for (name, isPale) in [(EveryLanguage.unknown.name, true), (EveryLanguage.fortran.name, false)] {
+            let box = try await browser.box(name)
+            let inside = try await browser.color(box.x + box.width - 4.5, box.y + 14.5)
+            let edge = try await browser.color(box.x + 0.5, box.y + 8.5)
+            #expect((edge != inside) == isPale, "\(name), \(text)")
+          }
+        }
+        try await browser.press(.escape)
+        try await browser.leaveField()
+        try await browser.type("t")
+        let box = try await browser.box(EveryLanguage.unknown.name)
+        #expect(try await browser.color(box.x + 0.5, box.y + 8.5) == FrameLanguage.native.color.fill)
+      }
+    }
+
     @Test("Names with markup and scripts in them stay text")
     func hostileNames() async throws {
       let names = [

@@ -286,6 +286,8 @@ extension FlameGraphPage {
           let graph = try await browser.run(
             "return document.getElementById('graph').getBoundingClientRect().height", as: Double.self)
           #expect(graph >= 130)
+          // On a small laptop's screen the graph has half of it.
+          if (width, height) == (1024, 600) { #expect(graph >= 290) }
           let picture = try await browser.screenshot()
           #expect(picture.starts(with: [0x89] + Array("PNG".utf8)))
           if let folder = Self.pictures {
