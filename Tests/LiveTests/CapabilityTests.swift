@@ -140,14 +140,14 @@ extension Live {
       let secret = """
         import os
         def work_of_root():
-            for _ in range(60): sum(number * number for number in range(100000))
+            for _ in range(200): sum(number * number for number in range(100000))
         work_of_root()
         os.write(1, b"%d %d\\n" % (os.getuid(), os.geteuid()))
         """
       let text = """
         import os, sys
         def work_of_the_user():
-            for _ in range(60): sum(number * number for number in range(100000))
+            for _ in range(200): sum(number * number for number in range(100000))
         os.write(1, b"ready\\n"); os.read(0, 1)
         work_of_the_user()
         os.execv(sys.argv[1], sys.argv[1:])
