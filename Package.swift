@@ -39,6 +39,7 @@ let package = Package(
 
     .target(name: "Accounting", swiftSettings: strict),
     .target(name: "Snapshots", dependencies: ["PythonChain", "Accounting"], swiftSettings: borrowing),
+    .target(name: "SwitchProof", dependencies: ["Snapshots", "Accounting"], swiftSettings: borrowing),
     .target(
       name: "PerfEvents", dependencies: ["Snapshots", "Accounting", "CPerfEvent", "CLibbpf", "PythonChain"],
       swiftSettings: borrowing, plugins: ["EmbedBPF"]),
@@ -127,6 +128,8 @@ let package = Package(
     .testTarget(name: "PythonFramesTests", dependencies: ["PythonFrames"], swiftSettings: strict),
     // Real processes under the real kernel; they run the built command line.
     .testTarget(name: "LiveTests", dependencies: ["caduceus", "TestSupport"], swiftSettings: strict),
+    .testTarget(
+      name: "SwitchProofTests", dependencies: ["SwitchProof", "Accounting"], swiftSettings: borrowing),
     .testTarget(
       name: "PerfEventsTests", dependencies: ["PerfEvents", "TestSupport"], swiftSettings: borrowing),
     .testTarget(
