@@ -26,6 +26,7 @@ FIXED struct {
   uint32_t main_thread_only;
   uint32_t cpu_count;
   uint32_t stack_bytes[PYTHON_CHAIN_STACK_CLASSES]; /* ascending; 0: class not in use */
+  uint32_t keep_sample;      /* the clock event writes its own sample, too: for comparison */
 } config;
 
 /* Bytes reserved around each string read, so that masked offsets stay inside. */

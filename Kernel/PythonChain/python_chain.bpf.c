@@ -60,7 +60,7 @@ int sample_thread(struct bpf_perf_event_data *ctx) {
     }
   }
   emit(ctx, s, c, stack_class(ctx, id.pid == id.tgid));
-  return 0;
+  return config.keep_sample;
 }
 
 char LICENSE[] SEC("license") = "GPL";

@@ -41,12 +41,14 @@ enum python_chain_status {
   PYTHON_CHAIN_UNLINKED = 7,        /* a frame without a caller that does not end its loop */
   PYTHON_CHAIN_BOUNDARY = 8,        /* frames and C frames contradict each other */
   PYTHON_CHAIN_THREAD_LIMIT = 9,    /* the list of thread states is too long */
+  PYTHON_CHAIN_UNVERIFIED = 10,     /* read from outside: not proven that the thread stood still, so not read */
 };
 
 enum python_chain_flags {
   PYTHON_CHAIN_HOLDS_GIL = 1,
   PYTHON_CHAIN_GC_RUNNING = 2,
   PYTHON_CHAIN_STACK_REDUCED = 4,   /* second attempt, with the smallest stack copy */
+  PYTHON_CHAIN_EVIDENCE = 8,        /* read from outside: there is evidence that the thread stood still, no proof */
 };
 
 /* What an entry of the chain is. */

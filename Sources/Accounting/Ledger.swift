@@ -9,6 +9,8 @@ public enum DropCause: Int, CaseIterable, Sendable {
   case noUserRegisters
   /// An exec had given the program more rights than the user has who samples it.
   case notPermitted
+  /// Its Python frames are not proven, and only proven ones were asked for.
+  case pythonUnverified
 }
 
 /// Why a sample that was kept shows less than its whole stack.
@@ -25,6 +27,8 @@ public enum DamageCause: Int, CaseIterable, Sendable {
   case pythonDepthLimit
   /// The interpreter was between two stores of one change to its frame chain.
   case pythonTransient
+  /// Read from outside: it is not proven that the thread stood still meanwhile.
+  case pythonUnverified
   /// The list of thread states was too long to be searched in the interrupt.
   case threadListLimit
   /// The stack copy ended before the outermost native frame.
@@ -53,6 +57,11 @@ public enum Remark: Int, CaseIterable, Sendable {
   case enteringEvaluationLoop
   /// The thread is no Python thread: native frames are all there is.
   case nonPythonThread
+  /// Read from outside: that the thread stood still meanwhile is likely, not proven.
+  case evidenceOnly
+  /// Its Python frames are unverified but for functions that were at the top of a call into native code: these the
+  /// stack copy proves.
+  case pinnedFunctions
 }
 
 /// The remarks on one sample; several may hold, and most samples have none.
@@ -110,6 +119,11 @@ public struct Ledger: Sendable {
   public var period: UInt64 = 0
   /// Nanoseconds of CPU time of the sampled threads by the kernel's own clock, while sampling was on.
   public var targetCPU: UInt64 = 0
+  /// Nanoseconds of the target's CPU time in the kernel where that is not sampled because the user may not see it, in
+  /// clock ticks; part of neither `targetCPU` nor `eventCount`.
+  public var kernelCPU: UInt64 = 0
+  /// Events that sample one thread, each with a period of its own: one, or one per CPU.
+  public var eventsPerThread: UInt64 = 1
   /// Nanoseconds of CPU time of threads that were left out on purpose.
   public var unsampledCPU: UInt64 = 0
 
@@ -125,6 +139,8 @@ public struct Ledger: Sendable {
   /// Threads that could not be opened for another reason than that they had ended.
   public var unopenedThreads: UInt64 = 0
 
+  /// Without eBPF: samples whose Python frames are unverified, by cause; also those that were lost after that.
+  public var unverified = Array(repeating: UInt64(0), count: UnverifiedCause.allCases.count)
   private var drops = Array(repeating: UInt64(0), count: DropCause.allCases.count)
   private var damages = Array(repeating: UInt64(0), count: DamageCause.allCases.count)
   private var remarks = Array(repeating: UInt64(0), count: Remark.allCases.count)

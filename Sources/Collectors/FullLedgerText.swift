@@ -11,6 +11,7 @@ extension SamplingSummary {
       ("Counted by caduceus", readerLines),
       ("Whole samples dropped because of", dropLines),
       ("Kept samples with a part missing", damageLines),
+      ("Python frames unverified because", unverifiedLines),
       ("Kept samples with a remark (a sample may have several)", remarkLines),
       ("Estimates", estimateLines),
     ]
@@ -58,7 +59,7 @@ extension SamplingSummary {
 
   private var interruptLines: [Line] {
     [
-      Line(ledger.runs, "runs of the sampling program"),
+      Line(ledger.runs, isUnassisted ? "interrupts by the sampling events" : "runs of the sampling program"),
       Line(ledger.filtered, "of these in other processes, or a second event of one thread"),
       Line(ledger.duplicates, "of these a second event of one thread"),
       Line(ledger.targetRuns, "interrupts of the target"),
@@ -78,6 +79,7 @@ extension SamplingSummary {
       Line(nanoseconds: ledger.eventCount, "counted by the sampling events"),
       Line(nanoseconds: ledger.eventTimeRunning, "during which the sampling events were scheduled"),
       Line(nanoseconds: ledger.targetCPU, "of CPU time of the sampled threads"),
+      Line(nanoseconds: ledger.kernelCPU, "of CPU time in the kernel, which may not be sampled"),
       Line(nanoseconds: ledger.unsampledCPU, "of CPU time of threads left out on purpose"),
     ]
   }
@@ -98,6 +100,10 @@ extension SamplingSummary {
   private var dropLines: [Line] { DropCause.allCases.map { Line(ledger[dropped: $0], $0.explanation) } }
 
   private var damageLines: [Line] { DamageCause.allCases.map { Line(ledger[damaged: $0], $0.explanation) } }
+
+  private var unverifiedLines: [Line] {
+    UnverifiedCause.allCases.map { Line(ledger.unverified[$0.rawValue], $0.explanation) }
+  }
 
   private var remarkLines: [Line] { Remark.allCases.map { Line(ledger[$0], $0.explanation) } }
 

@@ -135,7 +135,8 @@ public struct GeckoCollector: Collector {
     meta.milliseconds(header.duration)
     meta.member("processType", 0)
     meta.member("product", header.interpreter.isEmpty ? "caduceus" : header.interpreter)
-    meta.member("importedFrom", "caduceus \(header.version)")
+    let method = header.captureMethod.isEmpty ? "" : ", sampled \(header.captureMethod)"
+    meta.member("importedFrom", "caduceus \(header.version)\(method)")
     meta.member("arguments", header.command)
     meta.member("stackwalk", 1)
     meta.member("debug", false)

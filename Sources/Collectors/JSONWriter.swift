@@ -148,6 +148,7 @@ extension JSONWriter {
     member("version", header.version)
     member("command", header.command)
     member("interpreter", header.interpreter)
+    if !header.captureMethod.isEmpty { member("sampled", header.captureMethod) }
     member("pid", header.processID)
     member("period_ns", header.period)
     member("start_time_ns", header.startTime)

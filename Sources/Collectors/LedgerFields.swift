@@ -20,6 +20,7 @@ extension Ledger {
       ("kernel_lost_names", kernelLostNames), ("name_attempts_lost", nameAttemptsLost),
       ("event_count_ns", eventCount), ("event_time_running_ns", eventTimeRunning), ("period_ns", period),
       ("target_cpu_ns", targetCPU), ("unsampled_cpu_ns", unsampledCPU),
+      ("kernel_cpu_ns", kernelCPU), ("events_per_thread", eventsPerThread),
       ("records_read", recordsRead), ("kept", kept), ("whole", whole), ("damaged", damaged), ("empty", empty),
       ("dropped", dropped), ("late_records", lateRecords), ("unopened_threads", unopenedThreads),
     ]
@@ -30,6 +31,7 @@ extension Ledger {
     for cause in DropCause.allCases { add("dropped", cause, self[dropped: cause]) }
     for cause in DamageCause.allCases { add("damaged", cause, self[damaged: cause]) }
     for remark in Remark.allCases { add("remark", remark, self[remark]) }
+    for cause in UnverifiedCause.allCases { add("unverified", cause, unverified[cause.rawValue]) }
     fields.append(Field(name: "expected", value: Int64(clamping: expected)))
     fields.append(Field(name: "unfired", value: unfired))
     fields.append(Field(name: "throttled", value: Int64(clamping: throttled)))

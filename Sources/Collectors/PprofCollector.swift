@@ -161,6 +161,7 @@ private struct PprofBuilder {
     let header = profile.header
     var comments = ["caduceus \(header.version)", "Command: \(header.command)"]
     if !header.interpreter.isEmpty { comments.append("Interpreter: \(header.interpreter)") }
+    if !header.captureMethod.isEmpty { comments.append("Sampled \(header.captureMethod)") }
     comments += SamplingSummary(profile).ledgerText.split(separator: "\n").map(String.init)
     comments += profile.ledger.fields.map { "# ledger \($0.name) \($0.value)" }
     message.comment = comments.map { intern($0) }

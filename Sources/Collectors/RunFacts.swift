@@ -26,6 +26,7 @@ struct RunFacts {
     // Without the kernel's own sum the samples are the best that is known.
     facts.append(("CPU time", cpu(time > 0 ? time : samples * header.period)))
     facts.append(("Duration", cpu(header.duration)))
+    if !header.captureMethod.isEmpty { facts.append(("Sampled", printable(header.captureMethod))) }
     if header.startTime > 0 { facts.append(("Date", Self.date(header.startTime))) }
     facts.append(("Made by", "caduceus \(printable(header.version))"))
     self.facts = facts

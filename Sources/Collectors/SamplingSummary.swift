@@ -11,14 +11,19 @@ public struct SamplingSummary: Sendable {
   public let duration: UInt64
   /// Number of sampled threads.
   public let threads: Int
+  /// Whether the samples were taken without the eBPF program.
+  public let isUnassisted: Bool
 
   /// The summary of `profile`.
   public init(_ profile: Profile) {
-    self.init(ledger: profile.ledger, duration: profile.header.duration, threads: profile.threads.count)
+    self.init(
+      ledger: profile.ledger, duration: profile.header.duration, threads: profile.threads.count,
+      isUnassisted: !profile.header.captureMethod.isEmpty)
   }
 
   /// A summary of numbers that are not in a profile.
-  public init(ledger: Ledger, duration: UInt64, threads: Int) {
+  public init(ledger: Ledger, duration: UInt64, threads: Int, isUnassisted: Bool = false) {
+    self.isUnassisted = isUnassisted
     self.ledger = ledger
     self.duration = duration
     self.threads = threads
@@ -31,7 +36,7 @@ public struct SamplingSummary: Sendable {
   var lost: UInt64 { ledger.dropped + ledger.ringFull + ledger.outputErrors }
 
   /// Captured samples, their rate, the share of samples of which nothing can be shown, and a warning when
-  /// more of the expected samples are missing than the last, unfinished period of each thread explains.
+  /// more of the expected samples are missing than the last, unfinished period of each thread's events explains.
   public var text: String {
     let captured = ledger.kept
     let seconds = Double(duration) / 1e9
@@ -41,7 +46,7 @@ public struct SamplingSummary: Sendable {
     text += "Sample rate: \(fixed(rate, decimals: 2)) samples/sec\n"
     text += "Error rate: \(fixed(errors, decimals: 2))%\n"
     let expected = ledger.expected
-    if expected > captured, expected - captured > UInt64(max(1, threads)) {
+    if expected > captured, expected - captured > UInt64(max(1, threads)) * ledger.eventsPerThread {
       let missed = expected - captured
       text += "Warning: missed \(missed) samples from the expected total of \(expected) "
       text += "(\(fixed(percent(missed, of: expected), decimals: 2))%)\n"

@@ -11,6 +11,8 @@ public enum Marker: UInt8, CaseIterable, Sendable {
   case unprovenFrames
   /// Outer Python frames were more than are recorded.
   case deeperPythonFrames
+  /// What Python ran here was read too late to be sure.
+  case unverified
 
   /// As it stands in a stack.
   public var text: String {
@@ -18,6 +20,7 @@ public enum Marker: UInt8, CaseIterable, Sendable {
     case .truncatedNativeStack: "[truncated native stack]"
     case .unprovenFrames: "[unproven frames]"
     case .deeperPythonFrames: "[deeper Python frames]"
+    case .unverified: "[unverified]"
     }
   }
 }

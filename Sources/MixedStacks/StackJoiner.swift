@@ -18,7 +18,8 @@ public final class StackJoiner {
   /// Answers whether an address lies in an evaluation loop; a cache in front of `functionStart`.
   private let loopAnswers = AddressCache(bits: 12, filler: false)
   private let functionStart: (UInt64) -> UInt64?
-  private var places: [Int] = []
+  /// Per group of the chain that was joined last, its loop's position among the native frames; -1 where it has none.
+  public private(set) var places: [Int] = []
   private var pythonFrames: [PythonFrameID] = []
   private var groupEnds: [Int] = []
 
@@ -55,15 +56,18 @@ public final class StackJoiner {
   ///   - chain: The decoded Python chain.
   ///   - table: Names the frames.
   ///   - memory: The running process, for names that were not handed over; nil where it is gone.
+  ///   - pinned: Functions that the stack copy itself proves, for a chain that is unverified; leaf first.
   public func join(
     _ native: AddressStack, _ chain: borrowing DecodedChain, _ table: PythonFrameTable, memory: CodeMemory?,
-    into result: inout MixedStack
+    pinned: [PinnedFunction] = [], into result: inout MixedStack
   ) {
     result.reset()
     if native.guesses > 0 { result.remarks.insert(.guessedNativeFrame) }
     if let remark = chain.remark { result.remarks.insert(remark) }
     result.damage = chain.damage
+    if chain.header.flags & PYTHON_CHAIN_EVIDENCE.rawValue != 0 { result.remarks.insert(.evidenceOnly) }
     switch chain.damage {
+    case .pythonUnverified: return showUnverified(native, table, pinned, &result)
     case .interpreterNotYetKnown, .staleLayout, .threadListLimit: return showNative(native, chain, &result)
     case nil where chain.groups.isEmpty: return showNative(native, chain, &result)
     default: break
@@ -101,6 +105,33 @@ public final class StackJoiner {
     if native.frames.isEmpty || native.end != .outermost { markEnd(native, &result) }
     if result.damage == nil, loops > 1 { result.damage = .joinMismatch }
     if result.damage == nil, loops == 1 { result.remarks.insert(.enteringEvaluationLoop) }
+  }
+
+  /// A stack whose native frames are those of the interrupt and whose Python frames are not known: a marker in the
+  /// place of what each evaluation loop ran, but for the function at its top where that is pinned.
+  private func showUnverified(
+    _ native: AddressStack, _ table: PythonFrameTable, _ pinned: [PinnedFunction],
+    _ result: inout MixedStack
+  ) {
+    var next = 0
+    for index in native.frames.indices {
+      guard isLoop(native.frames[index]) else {
+        result.frames.append(.native(index))
+        continue
+      }
+      while next < pinned.count, pinned[next].loop < index { next += 1 }
+      if next < pinned.count, pinned[next].loop == index {
+        let code = table.codes.index(of: pinned[next].code.key, memory: nil)
+        result.frames.append(.python(table.frame(for: code, offset: pinned[next].offset)))
+        result.remarks.insert(.pinnedFunctions)
+      }
+      result.frames.append(.marker(.unverified))
+      result.frames.append(.evaluationLoop(index))
+      result.outermostLoop = index
+    }
+    // No loop is known yet, or none was reached: all the same there may have been one.
+    if result.outermostLoop == nil { result.frames.append(.marker(.unverified)) }
+    if native.frames.isEmpty || native.end != .outermost { markEnd(native, &result) }
   }
 
   /// Fills `pythonFrames` and, per group, where its frames end there.

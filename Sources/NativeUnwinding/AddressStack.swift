@@ -1,5 +1,7 @@
 // A native stack as addresses: what the unwinder makes of a snapshot.
 
+import Snapshots
+
 /// Why unwinding went no further.
 public enum UnwindEnd: UInt8, Sendable {
   /// The outermost frame was reached: its return address is undefined, or it is the thread's first frame.
@@ -39,12 +41,18 @@ public struct AddressStack: Sendable {
   public internal(set) var end: UnwindEnd = .outermost
   /// Number of guessed frames.
   public internal(set) var guesses = 0
+  /// Whether `registers` is filled, too.
+  public var keepsRegisters = false
+  /// Per frame, the registers as they stand in it: of a caller only rbx, rbp, rsp, r12 to r15 and rip are its own
+  /// (System V ABI, AMD64 supplement, 3.2.1).
+  public internal(set) var registers: [Registers] = []
 
   /// An empty stack.
   public init() { frames.reserveCapacity(256) }
 
   mutating func reset() {
     frames.removeAll(keepingCapacity: true)
+    if keepsRegisters { registers.removeAll(keepingCapacity: true) }
     end = .outermost
     guesses = 0
   }

@@ -112,6 +112,7 @@ public final class NativeUnwinder {
       guard let returnAddress = snapshot.stackWord(cfa &- 8) else {
         return end(&stack, registers, isInstruction, isGuessed, .snapshotExhausted)
       }
+      if stack.keepsRegisters { stack.registers.append(registers) }
       restore(row, cfa, sp, snapshot, &registers, base: registers[Registers.rbp])
       let frame = NativeFrame(
         address: address, canonicalFrameAddress: cfa, isInstructionPointer: isInstruction,
@@ -131,6 +132,7 @@ public final class NativeUnwinder {
       code.addressSpace.module(containing: address) == nil
     else { return false }
     stack.frames.removeSubrange(guess...)
+    if stack.keepsRegisters { stack.registers.removeSubrange(guess...) }
     stack.guesses = 0
     stack.end = .noUnwindInformation
     return true
@@ -166,7 +168,8 @@ public final class NativeUnwinder {
     _ stack: inout AddressStack, _ registers: Registers, _ cfa: UInt64, _ isInstruction: Bool,
     _ isGuessed: Bool
   ) -> Bool {
-    append(
+    if stack.keepsRegisters { stack.registers.append(registers) }
+    return append(
       &stack,
       NativeFrame(
         address: registers[Registers.rip], canonicalFrameAddress: cfa, isInstructionPointer: isInstruction,

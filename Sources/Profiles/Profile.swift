@@ -94,6 +94,8 @@ public struct ProfileHeader: Sendable {
   public var command: String = ""
   /// For example `CPython 3.13.0`; empty when no interpreter was found.
   public var interpreter: String = ""
+  /// How samples were taken where it was not by the eBPF program in the interrupt; else empty.
+  public var captureMethod: String = ""
   /// Nanoseconds of CPU time between two samples of one thread.
   public var period: UInt64 = 1_000_000
   /// Nanoseconds of wall time from the start to the end of sampling.

@@ -76,6 +76,12 @@ public final class CodeTable {
     return CodeIndex(value: position)
   }
 
+  /// Length of a known code object's instructions, in bytes; nil where it is not known.
+  func length(of key: CodeKey) -> Int64? {
+    guard let position = indices[key], bounds[Int(position)].isKnown else { return nil }
+    return bounds[Int(position)].end
+  }
+
   func object(_ index: CodeIndex) -> CodeObject? { entries[Int(index.value)].object }
 
   private func settle(_ position: Int, with memory: CodeMemory) {

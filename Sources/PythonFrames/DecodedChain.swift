@@ -125,6 +125,7 @@ public struct DecodedChain: Sendable {
     case PYTHON_CHAIN_UNLINKED: damage = .pythonTransient
     case PYTHON_CHAIN_BOUNDARY: damage = .joinMismatch
     case PYTHON_CHAIN_THREAD_LIMIT: damage = .threadListLimit
+    case PYTHON_CHAIN_UNVERIFIED: damage = .pythonUnverified
     default: damage = .pythonBadCode
     }
   }

@@ -19,7 +19,8 @@ struct FormatTests {
 
   private static let ledger: [String: Int64] = [
     "runs": 13, "emitted": 11, "ring_full": 2, "records_read": 11, "kept": 10, "whole": 7, "damaged": 3,
-    "dropped": 1, "period_ns": 1_000_000, "target_cpu_ns": 14_000_000, "dropped.malformed_record": 1,
+    "dropped": 1, "period_ns": 1_000_000, "events_per_thread": 1, "target_cpu_ns": 14_000_000,
+    "dropped.malformed_record": 1,
     "damaged.join_mismatch": 3, "remark.guessed_native_frame": 4, "expected": 14, "unfired": -13,
   ]
 

@@ -22,6 +22,19 @@ import Testing
     #expect(Remark.allCases.filter(joining.mixed.remarks.contains) == [.namelessPythonFrame])
   }
 
+  /// Read from outside and not proven: the native half is the interrupt's, and each loop's frames are marked.
+  @Test func unverifiedFrames() throws {
+    var joining = Joining()
+    var halves = Halves("nLnnLnn")
+    halves.status = PYTHON_CHAIN_UNVERIFIED
+    #expect(try joining.join(halves) == "n0 [unverified] L1 n2 n3 [unverified] L4 n5 n6")
+    #expect(joining.mixed.damage == .pythonUnverified && joining.mixed.outermostLoop == 4)
+    halves = Halves("nnn")
+    halves.status = PYTHON_CHAIN_UNVERIFIED
+    #expect(try joining.join(halves) == "n0 n1 n2 [unverified]")
+    #expect(joining.mixed.damage == .pythonUnverified && joining.mixed.outermostLoop == nil)
+  }
+
   @Test func theBoundaryMayBeTheFirstOrTheLastByteOfItsFrame() throws {
     var joining = Joining()
     for offset: UInt64 in [0, 0xff] {
