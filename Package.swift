@@ -22,6 +22,8 @@ let package = Package(
     // What runs in the kernel or speaks its ABI.
     .target(name: "CPerfEvent", path: "Kernel/CPerfEvent"),
     .systemLibrary(name: "PythonChain", path: "Kernel/PythonChain"),
+    // The eBPF program's walk, compiled for user space.
+    .target(name: "CChainReader", path: "Kernel/CChainReader", cSettings: [.headerSearchPath(".")]),
     .executableTarget(
       name: "EmbedBPFTool", path: "Kernel/EmbedBPFTool", swiftSettings: [.treatAllWarnings(as: .error)]),
     .plugin(
@@ -41,7 +43,10 @@ let package = Package(
     .target(name: "Snapshots", dependencies: ["PythonChain", "Accounting"], swiftSettings: borrowing),
     .target(name: "SwitchProof", dependencies: ["Snapshots", "Accounting"], swiftSettings: borrowing),
     .target(
-      name: "PerfEvents", dependencies: ["Snapshots", "Accounting", "CPerfEvent", "CLibbpf", "PythonChain"],
+      name: "PerfEvents",
+      dependencies: [
+        "Snapshots", "SwitchProof", "Accounting", "CPerfEvent", "CChainReader", "CLibbpf", "PythonChain",
+      ],
       swiftSettings: borrowing, plugins: ["EmbedBPF"]),
     .target(
       name: "ProcessImages",
@@ -113,6 +118,17 @@ let package = Package(
     .target(
       name: "TestSupport", dependencies: ["ProcessImages", "PythonChain"], path: "Tests/TestSupport",
       swiftSettings: strict),
+    // Both ways of sampling in the very same interrupts.
+    .target(
+      name: "ProofOracle",
+      dependencies: [
+        "CaptureReplay", "PerfEvents", "PythonFrames", "ProcessImages", "NativeUnwinding", "Snapshots",
+        "Accounting",
+      ], path: "Tests/ProofOracle", swiftSettings: borrowing),
+    .executableTarget(
+      name: "RunProofOracle", dependencies: ["ProofOracle"], path: "Tests/RunProofOracle",
+      swiftSettings: strict),
+
     // What the tests of the flame graph and its benchmark share: a browser, and profiles to draw.
     .target(
       name: "FlameGraphSupport", dependencies: ["Profiles", "Accounting", "TestSupport"],
@@ -127,7 +143,8 @@ let package = Package(
       name: "ProcessImagesTests", dependencies: ["ProcessImages", "TestSupport"], swiftSettings: strict),
     .testTarget(name: "PythonFramesTests", dependencies: ["PythonFrames"], swiftSettings: strict),
     // Real processes under the real kernel; they run the built command line.
-    .testTarget(name: "LiveTests", dependencies: ["caduceus", "TestSupport"], swiftSettings: strict),
+    .testTarget(
+      name: "LiveTests", dependencies: ["caduceus", "ProofOracle", "TestSupport"], swiftSettings: strict),
     .testTarget(
       name: "SwitchProofTests", dependencies: ["SwitchProof", "Accounting"], swiftSettings: borrowing),
     .testTarget(

@@ -59,7 +59,56 @@ int caduceus_open_output_event(int cpu, uint32_t stack_bytes, uint32_t wakeup_by
   return open_event(&attr, -1, cpu);
 }
 
-int caduceus_open_sideband_event(int cpu) {
+int caduceus_open_sample_event(pid_t tid, int cpu, uint64_t period, uint32_t stack_bytes, unsigned flags) {
+  struct perf_event_attr attr;
+  memset(&attr, 0, sizeof attr);
+  set_common(&attr);
+  attr.config = PERF_COUNT_SW_CPU_CLOCK;
+  attr.sample_period = period;
+  attr.disabled = 1;
+  attr.sample_type |= PERF_SAMPLE_CALLCHAIN | PERF_SAMPLE_REGS_USER | PERF_SAMPLE_STACK_USER;
+  attr.exclude_callchain_user = 1;
+  attr.sample_regs_user = REGISTER_MASK;
+  attr.sample_stack_user = stack_bytes;
+  attr.wakeup_events = 1;
+  attr.read_format = PERF_FORMAT_TOTAL_TIME_ENABLED | PERF_FORMAT_TOTAL_TIME_RUNNING | PERF_FORMAT_LOST;
+  attr.inherit = (flags & CADUCEUS_THREAD_INHERIT) != 0;
+  attr.inherit_thread = attr.inherit;
+  attr.enable_on_exec = (flags & CADUCEUS_THREAD_ENABLE_ON_EXEC) != 0;
+  if (flags & CADUCEUS_THREAD_USER_ONLY) {
+    attr.exclude_kernel = 1;
+    attr.exclude_hv = 1;
+    attr.exclude_callchain_kernel = 1;
+  }
+  return open_event(&attr, tid, cpu);
+}
+
+int caduceus_open_switch_event(pid_t tid, unsigned flags) {
+  struct perf_event_attr attr;
+  memset(&attr, 0, sizeof attr);
+  attr.type = PERF_TYPE_SOFTWARE;
+  attr.sample_id_all = 1;
+  attr.use_clockid = 1;
+  attr.clockid = CLOCK_MONOTONIC;
+  attr.sample_type = PERF_SAMPLE_TID | PERF_SAMPLE_TIME;
+  attr.context_switch = 1;
+  attr.write_backward = 1;
+  attr.watermark = 1;
+  attr.wakeup_watermark = 1u << 31;
+  if (flags & CADUCEUS_THREAD_USER_ONLY) {
+    attr.config = PERF_COUNT_SW_DUMMY;
+    attr.exclude_kernel = 1;
+    attr.exclude_hv = 1;
+  } else {
+    attr.config = PERF_COUNT_SW_CONTEXT_SWITCHES;
+    attr.sample_period = 1;
+    attr.sample_type |= PERF_SAMPLE_REGS_USER;
+    attr.sample_regs_user = REGISTER_MASK;
+  }
+  return open_event(&attr, tid, -1);
+}
+
+static int open_sideband(pid_t tid, int cpu) {
   struct perf_event_attr attr;
   memset(&attr, 0, sizeof attr);
   set_common(&attr);
@@ -71,8 +120,18 @@ int caduceus_open_sideband_event(int cpu) {
   attr.task = 1;
   attr.watermark = 1;
   attr.wakeup_watermark = 1 << 16;
-  return open_event(&attr, -1, cpu);
+  if (tid >= 0) {
+    attr.inherit = 1;
+    attr.inherit_thread = 1;
+    attr.exclude_kernel = 1;
+    attr.exclude_hv = 1;
+  }
+  return open_event(&attr, tid, cpu);
 }
+
+int caduceus_open_sideband_event(int cpu) { return open_sideband(-1, cpu); }
+
+int caduceus_open_thread_sideband_event(pid_t tid, int cpu) { return open_sideband(tid, cpu); }
 
 static int control(int event, unsigned long request, unsigned long argument) {
   return ioctl(event, request, argument) < 0 ? -errno : 0;
@@ -99,6 +158,17 @@ int caduceus_read_clock_event(int event, struct caduceus_event_count *count) {
   count->value = words[0];
   count->time_enabled = words[1];
   count->time_running = words[2];
+  return 0;
+}
+
+int caduceus_read_sample_event(int event, struct caduceus_event_count *count) {
+  uint64_t words[4];
+  memset(count, 0, sizeof *count);
+  if (read(event, words, sizeof words) != (ssize_t)sizeof words) return errno ? -errno : -EIO;
+  count->value = words[0];
+  count->time_enabled = words[1];
+  count->time_running = words[2];
+  count->lost = words[3];
   return 0;
 }
 

@@ -14,6 +14,8 @@ public enum PerfEventsError: Error, Sendable, Equatable {
   case refused(errno: Int32, lastLines: String)
   /// Attaching the program to an event failed.
   case attach(errno: Int32)
+  /// A reader thread could not be set up.
+  case reader(step: String, errno: Int32)
   /// The process or thread is gone.
   case noSuchProcess
 }

@@ -51,9 +51,13 @@ struct RecordMerge: ~Copyable {
   /// Delivers the records that are older than the previous round's clock, all of them when `draining` (nothing
   /// writes any more). `clock`: now, read before this call looks at any ring.
   mutating func deliver(to handler: inout some RecordHandler, clock: UInt64, draining: Bool) {
-    let horizon = draining ? UInt64.max : previousClock
+    deliver(to: &handler, olderThan: draining ? UInt64.max : previousClock)
     deliveredUpTo = previousClock
     previousClock = clock
+  }
+
+  /// Delivers the records that are older than `horizon`, when nothing older can come any more.
+  mutating func deliver(to handler: inout some RecordHandler, olderThan horizon: UInt64) {
     for index in rings.indices {
       for _ in 0..<indexRecords(of: index) { handler.handleMalformedSample() }
     }

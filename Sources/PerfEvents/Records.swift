@@ -56,6 +56,25 @@ public struct SampleRecord: ~Escapable {
   }
 }
 
+/// The parts of a sample that a clock event wrote itself.
+struct ClockSample: ~Escapable {
+  let record: RawSpan
+  /// The kernel call chain with its length before it.
+  let kernel: Range<Int>
+  /// The registers with their ABI before them; empty for a thread that was exiting.
+  let registers: Range<Int>
+  /// The bytes of the user stack that were copied.
+  let stack: Range<Int>
+
+  @_lifetime(copy record)
+  init(_ record: RawSpan, kernel: Range<Int>, registers: Range<Int>, stack: Range<Int>) {
+    self.record = record
+    self.kernel = kernel
+    self.registers = registers
+    self.stack = stack
+  }
+}
+
 /// The names of one code object, as the program handed them over.
 public struct NamesRecord: ~Escapable {
   /// When, and which thread.
@@ -204,6 +223,30 @@ package enum RecordParser {
       record, stamp: sampleStamp(record), kernelRange: kernelRange, chainRange: chainRange,
       registers: registers,
       stackRange: stackRange)
+  }
+
+  /// A sample that a clock event wrote itself: as one that the program wrote, without the program's record.
+  @_lifetime(copy record)
+  static func clockSample(_ record: RawSpan) -> ClockSample? {
+    guard record.byteCount >= sampleFixed + 8 else { return nil }
+    let depth = record.word(at: sampleFixed)
+    guard depth <= 4096 else { return nil }
+    let kernel = sampleFixed..<(sampleFixed + 8 + Int(depth) * 8)
+    var at = kernel.upperBound
+    let registerBytes = Registers.count * 8
+    guard record.byteCount >= at + 8 + registerBytes + 8, record.word(at: at) != 0 else {
+      return ClockSample(record, kernel: kernel, registers: at..<at, stack: at..<at)
+    }
+    let registers = at..<(at + 8 + registerBytes)
+    at = registers.upperBound
+    let size = record.word(at: at)
+    at += 8
+    guard size > 0 else { return ClockSample(record, kernel: kernel, registers: registers, stack: at..<at) }
+    guard size <= UInt64(record.byteCount), record.byteCount >= at + Int(size) + 8 else { return nil }
+    let copied = record.word(at: at + Int(size))
+    guard copied <= size else { return nil }
+    return ClockSample(
+      record, kernel: kernel, registers: registers, stack: at..<(at + Int(copied)))
   }
 
   /// The part of a sample's stack copy that the kernel reserved and did not fill.

@@ -30,7 +30,27 @@ import Snapshots
     self.capacity = capacity
   }
 
+  /// A ring in memory of our own, of the same form, which `writer` fills. `capacity` is a power of two of whole pages.
+  init(ownCapacity capacity: Int) throws(PerfEventsError) {
+    let page = Int(sysconf(Int32(_SC_PAGESIZE)))
+    let bytes = capacity + page
+    guard
+      let address = unsafe mmap(nil, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
+      unsafe address != MAP_FAILED
+    else { throw .mapRing(bytes: bytes, errno: errno) }
+    unsafe control = address
+    unsafe data = UnsafeRawPointer(address) + page
+    unsafe caduceus_ring_set_data_offset(address, UInt64(page))
+    mappedBytes = bytes
+    self.capacity = capacity
+  }
+
   deinit { unsafe munmap(control, mappedBytes) }
+
+  /// Fills a ring of our own; valid as long as the ring.
+  var writer: RingWriter {
+    unsafe RingWriter(control: control, data: UnsafeMutableRawPointer(mutating: data), capacity: capacity)
+  }
 
   /// Position behind the youngest complete record.
   var head: UInt64 { unsafe caduceus_ring_head(control) }
@@ -57,6 +77,35 @@ import Snapshots
       unsafe start = UnsafeRawPointer(scratch.bytes)
     }
     body(unsafe RawSpan(_unsafeStart: start, byteCount: size))
+  }
+}
+
+/// The one writer of a ring of our own.
+@safe struct RingWriter {
+  private let control: UnsafeMutableRawPointer
+  private let data: UnsafeMutableRawPointer
+  private let capacity: Int
+  private var head: UInt64 = 0
+
+  fileprivate init(control: UnsafeMutableRawPointer, data: UnsafeMutableRawPointer, capacity: Int) {
+    unsafe self.control = control
+    unsafe self.data = data
+    self.capacity = capacity
+  }
+
+  /// Adds one record, a multiple of 8 bytes; false where it has no room.
+  mutating func write(_ record: UnsafeRawBufferPointer) -> Bool {
+    let used = unsafe head - caduceus_ring_tail(control)
+    guard UInt64(capacity) - used >= UInt64(record.count), let from = record.baseAddress else {
+      return false
+    }
+    let offset = Int(head) & (capacity - 1)
+    let first = min(record.count, capacity - offset)
+    unsafe (data + offset).copyMemory(from: from, byteCount: first)
+    if first < record.count { unsafe data.copyMemory(from: from + first, byteCount: record.count - first) }
+    head += UInt64(record.count)
+    unsafe caduceus_ring_set_head(control, head)
+    return true
   }
 }
 

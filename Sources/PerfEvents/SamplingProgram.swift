@@ -16,6 +16,8 @@ public struct ProgramConfiguration: Sendable {
   public var namespaceInode: UInt64
   /// Only the main thread is sampled.
   public var mainThreadOnly: Bool
+  /// The clock events write samples of their own, too: for comparing both ways of sampling.
+  package var keepsSamples = false
   /// Sizes of the stack copies, ascending, at most four, each a multiple of 8 and at most 65528.
   public var stackBytes: [UInt32]
 
@@ -112,7 +114,7 @@ public struct ProgramConfiguration: Sendable {
     while let candidate = unsafe map {
       if unsafe String(cString: bpf_map__name(candidate)).hasSuffix(".rodata") {
         var size = 0
-        guard let value = unsafe bpf_map__initial_value(candidate, &size), size >= 44 else { break }
+        guard let value = unsafe bpf_map__initial_value(candidate, &size), size >= 48 else { break }
         var words = unsafe [UInt8](UnsafeRawBufferPointer(start: value, count: size))
         func store<T: FixedWidthInteger>(_ value: T, at offset: Int) {
           for byte in 0..<MemoryLayout<T>.size {
@@ -131,6 +133,7 @@ public struct ProgramConfiguration: Sendable {
         for (index, bytes) in configuration.stackBytes.prefix(Int(PYTHON_CHAIN_STACK_CLASSES)).enumerated() {
           store(bytes, at: 28 + index * 4)
         }
+        store(configuration.keepsSamples ? UInt32(1) : 0, at: 44)
         let failure = unsafe words.withUnsafeBytes {
           unsafe bpf_map__set_initial_value(candidate, $0.baseAddress, size)
         }

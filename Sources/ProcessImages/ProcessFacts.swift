@@ -79,6 +79,9 @@ public struct ProcessFacts: Sendable {
   /// When the process started, in clock ticks after boot (field 22): with the pid an identity.
   public func startTime() throws(ProcessReadError) -> UInt64 { try statField(22) }
 
+  /// CPU time in the kernel of all threads there ever were, in clock ticks (field 15).
+  public func systemTime() throws(ProcessReadError) -> UInt64 { try statField(15) }
+
   /// True for a thread of the kernel's own (PF_KTHREAD of include/linux/sched.h in field 9 of stat(5)).
   public func isKernelThread() throws(ProcessReadError) -> Bool { try statField(9) & 0x20_0000 != 0 }
 

@@ -2,11 +2,12 @@
 
 import Glibc
 import PerfEvents
+import ProcessImages
 
 /// The rights and kernel features that sampling needs.
 enum Rights {
-  /// Throws when something is missing; names it and what it is set to now.
-  static func check() throws(SamplingError) {
+  /// Throws where nothing at all can be sampled: how caduceus was started, and where.
+  static func checkPlace() throws(SamplingError) {
     guard getuid() == geteuid(), getgid() == getegid() else {
       throw .notPermitted(
         what:
@@ -19,6 +20,16 @@ enum Rights {
           "/proc numbers processes by another pid namespace than this one; run it where /proc is the namespace's "
           + "own, as after `unshare --pid --fork --mount-proc`")
     }
+    if let version = KernelVersion(release: KernelVersion.runningRelease()),
+      version < KernelVersion.oldestSupported
+    {
+      throw .kernel("this kernel is \(version); \(KernelVersion.oldestSupported) or later is supported")
+    }
+  }
+
+  /// Throws when something is missing that the eBPF program needs; names it and what it is set to now.
+  static func check() throws(SamplingError) {
+    try checkPlace()
     let missing = capabilities().missing
     if !missing.isEmpty {
       let names = missing.map(\.name).joined(separator: ", ")
@@ -32,11 +43,6 @@ enum Rights {
         "this kernel has no type information (\(typeInformation)): it must be built with CONFIG_DEBUG_INFO_BTF"
       )
     }
-    if let version = KernelVersion(release: KernelVersion.runningRelease()),
-      version < KernelVersion.oldestSupported
-    {
-      throw .kernel("this kernel is \(version); \(KernelVersion.oldestSupported) or later is supported")
-    }
   }
 
   /// Where the kernel shows its type information.
@@ -47,6 +53,19 @@ enum Rights {
 
   /// Whether /proc numbers processes as the system calls do: it belongs to the pid namespace we are in.
   static var hasOwnProc: Bool { MachineDiagnosis.link("/proc/self").flatMap { Int32($0) } == getpid() }
+
+  /// Whether a process is there that we may not look into (ptrace(2), access mode checking). Its namespaces tell: what
+  /// is mapped in it newer kernels show whoever has CAP_PERFMON.
+  static func isHidden(_ process: Int32) -> Bool {
+    do throws(ProcessReadError) {
+      _ = try ProcessFacts(pid: process).pidNamespace()
+      return false
+    } catch .notPermitted {
+      return true
+    } catch {
+      return false
+    }
+  }
 
   /// What to add to a failure of perf_event_open or of loading, by errno.
   static func explain(_ error: PerfEventsError) -> SamplingError {
@@ -67,7 +86,7 @@ enum Rights {
           + "CAP_PERFMON is \(capabilities().contains(.performance) ? "there" : "missing"); a container's seccomp "
           + "profile may forbid perf_event_open; run it with sudo on the host")
     case .open(let what, let code) where code == EMFILE:
-      return .kernel("too many open files while opening \(what): raise `ulimit -n`")
+      return .kernel("too many open files while opening \(what); raise `ulimit -n`")
     case .refused(let code, _) where code == EPERM:
       return .notPermitted(
         what:

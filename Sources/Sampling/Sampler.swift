@@ -2,6 +2,7 @@
 
 import Accounting
 import Glibc
+import MixedStacks
 import NativeUnwinding
 import PerfEvents
 import ProcessImages
@@ -13,9 +14,9 @@ public final class Sampler {
   /// The process.
   public let target: TargetProcess
   private let options: SamplingOptions
-  private let program: SamplingProgram
-  private let stream: RecordStream
-  private let events: ClockEvents
+  private let capture: Capture
+  /// Why it samples without eBPF; nil: it does not.
+  private let reason: String?
   private var recorder: StackRecorder
   private var watch: InterpreterWatch
   private let isHeld: Bool
@@ -25,6 +26,8 @@ public final class Sampler {
   private var startTime: UInt64 = 0
   private var startCPU: UInt64 = 0
   private var startMainCPU: UInt64 = 0
+  private var startKernelCPU: UInt64 = 0
+  private var lastKernelCPU: UInt64 = 0
   private var lastCPU: UInt64 = 0
   private var lastMainCPU: UInt64 = 0
   private var duplicatesSeen: UInt64 = 0
@@ -49,24 +52,13 @@ public final class Sampler {
     self.target = target
     self.options = options
     isHeld = held
-    audit = ThreadAudit(leastCPU: 20 * options.period)
     end = ProcessEnd(of: target.processID)
     Rights.raiseFileLimit()
     Rights.raisePriority()
     watch = InterpreterWatch(target: target)
     if !held { try Self.find(watch, target) }
-    var configuration = ProgramConfiguration(
-      processID: target.ownProcessID, namespaceDevice: target.namespace.device,
-      namespaceInode: target.namespace.inode)
-    configuration.mainThreadOnly = options.mainThreadOnly
-    configuration.stackBytes = ProgramConfiguration.stackClasses(largest: options.stackBytes)
-    do {
-      program = try SamplingProgram(configuration)
-      stream = try RecordStream(
-        program: program, ringBytes: options.chosenRingBytes, target: target.processID)
-    } catch {
-      throw Rights.explain(error)
-    }
+    (capture, reason) = try CaptureChoice.open(target, options)
+    audit = ThreadAudit(leastCPU: 20 * options.period * UInt64(capture.eventsPerThread))
     // Read after the side-band is on, so that no mapping is missed.
     let mappings = (try? ProcessMaps.read(target.processID)) ?? []
     let addressSpace = AddressSpace(mappings: mappings, provider: LiveImages(pid: target.processID))
@@ -75,16 +67,16 @@ public final class Sampler {
         target: target, addressSpace: addressSpace, method: options.unwinder, shown: options.native)
     else { throw .kernel("libunwind cannot be set up") }
     self.recorder = recorder
-    events = ClockEvents(
-      program: program, period: options.period, mainThreadOnly: options.mainThreadOnly)
+    self.recorder.isStrict = options.strict
+    if reason != nil { self.recorder.pins = LoopPins() }
     if !held { useLayout() }
     do {
-      if options.perCPU {
-        try events.switchToPerCPU()
+      if case .program(let own) = capture, options.perCPU {
+        try own.events.switchToPerCPU()
       } else if held {
-        _ = try events.open(thread: target.processID, onExec: true)
-      } else {
-        try openThreads()
+        _ = try capture.open(thread: target.processID, of: target, onExec: true)
+      } else if try !capture.openThreads(of: target, mainThreadOnly: options.mainThreadOnly) {
+        hasEnded = true
       }
     } catch {
       throw Rights.explain(error)
@@ -92,7 +84,10 @@ public final class Sampler {
   }
 
   /// Checks the rights before anything else is done.
-  public static func checkRights() throws(SamplingError) { try Rights.check() }
+  /// `process`: an existing one that is to be sampled.
+  public static func checkRights(_ options: SamplingOptions, process: Int32? = nil) throws(SamplingError) {
+    try CaptureChoice.check(options, process: process)
+  }
 
   /// Looks for the interpreter of a running process. One that has just been started gets a second to show it.
   static func find(_ watch: InterpreterWatch, _ target: TargetProcess) throws(SamplingError) {
@@ -124,31 +119,21 @@ public final class Sampler {
   }
 
   private func useLayout() {
-    guard let context = watch.context(), let slot = program.use(layout: context.layout.raw) else { return }
+    guard let context = watch.context(), let slot = capture.use(layout: context.layout.raw) else { return }
     recorder.add(context, slot: slot)
     interpreter = "CPython \(context.layout.version)"
-  }
-
-  /// Opens events until no thread is found that has none: threads that are created meanwhile inherit one, or are
-  /// found by the next look.
-  private func openThreads() throws(PerfEventsError) {
-    if options.mainThreadOnly {
-      if try events.open(thread: target.processID) == .vanished { hasEnded = true }
-      return
-    }
-    var known: Set<Int32> = []
-    for _ in 0..<8 {
-      let fresh = target.threads.filter { known.insert($0).inserted }
-      if fresh.isEmpty { break }
-      for thread in fresh { _ = try events.open(thread: thread) }
-    }
-    if known.isEmpty { hasEnded = true }
   }
 
   /// Threads that are sampled from the start.
   public var threadCount: Int { options.mainThreadOnly ? 1 : max(target.threads.count, 1) }
   /// Bytes of all rings.
-  public var ringBytes: Int { stream.ringBytes * stream.cpuCount }
+  public var ringBytes: Int { capture.ringBytes }
+
+  /// How samples are taken where it is without eBPF, and why; nil: with it.
+  public var captureMethod: String? {
+    guard let reason, let method = capture.method else { return nil }
+    return "without eBPF (\(reason)): \(method)"
+  }
 
   /// Begins to sample; a held child begins with its program.
   public func start() {
@@ -157,9 +142,11 @@ public final class Sampler {
     startTime = UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
     startClock = RecordStream.clock()
     if options.keepsTimeline { recorder.profile.timeline = Timeline(start: startClock) }
-    if !isHeld || options.perCPU { events.enable() }
+    if !isHeld || options.perCPU { capture.enable() }
     startCPU = isHeld ? 0 : target.cpuTime ?? 0
     startMainCPU = isHeld ? 0 : target.cpuTime(ofThread: target.processID) ?? 0
+    startKernelCPU = isHeld ? 0 : target.kernelTime ?? 0
+    lastKernelCPU = startKernelCPU
     lastCPU = startCPU
     lastMainCPU = startMainCPU
   }
@@ -170,7 +157,8 @@ public final class Sampler {
   /// One round: waits for data (at most 10 ms, or until `descriptor` is readable), then processes what is complete.
   public func round(also descriptor: Int32 = -1) {
     let isSearching = if case .searching = watch.state { true } else { false }
-    stream.wait(milliseconds: isSearching ? 1 : 10, also: descriptor)
+    capture.wait(milliseconds: isSearching ? 1 : 10, also: descriptor)
+    capture.prepare(target)
     // Until the interpreter is known, looking for it goes before everything else: samples wait in the rings, but
     // without a layout they have no Python frames.
     let isFound = watch.look()
@@ -178,10 +166,10 @@ public final class Sampler {
     let now = RecordStream.clock()
     if isSearching, !isFound, now - lastDelivery < 20_000_000 { return }
     lastDelivery = now
-    stream.deliver(to: &recorder)
+    capture.deliver(to: &recorder)
     if recorder.sawExec {
       recorder.sawExec = false
-      program.forgetLayout()
+      capture.forgetLayout()
       watch = InterpreterWatch(target: target)
       interpreter = ""
       if recorder.isForbidden { stop() }
@@ -199,18 +187,34 @@ public final class Sampler {
 
   /// The kernel itself ends the events of a thread that gets more rights by an exec, but not those of a CPU.
   private func stop() {
-    events.disable()
+    capture.disable()
     watch.refuse(target.moreRights)
   }
 
   private func readClocks() {
     if let cpu = target.cpuTime, cpu >= lastCPU { lastCPU = cpu }
+    if capture.leavesOutKernel, let cpu = target.kernelTime, cpu >= lastKernelCPU { lastKernelCPU = cpu }
     if let cpu = target.cpuTime(ofThread: target.processID), cpu >= lastMainCPU { lastMainCPU = cpu }
   }
 
   /// Closes double events, finds threads without any, and changes to per-CPU events where threads are too short.
   private func keepWatch() {
-    guard !options.mainThreadOnly, !events.samplesPerCPU, !recorder.isForbidden else { return }
+    guard !options.mainThreadOnly, !capture.samplesPerCPU, !recorder.isForbidden else { return }
+    if case .program(let own) = capture { keepWatch(own.program, own.events) }
+    let now = RecordStream.clock()
+    // Not before the samples of the previous audit's time have been seen: a thread may only be waiting in the rings.
+    if now - lastAudit > 1_000_000_000, capture.deliveredUpTo > lastAudit {
+      lastAudit = now
+      capture.forgetThreads { target.threads }
+      // A thread that stays in the kernel looks the same as one without events where that is not sampled.
+      if capture.leavesOutKernel { return }
+      audit.round(
+        target.threads, isSampled: { recorder.hasSampled($0) }, cpuTime: { target.cpuTime(ofThread: $0) },
+        open: { thread throws(PerfEventsError) in _ = try capture.open(thread: thread, of: target) })
+    }
+  }
+
+  private func keepWatch(_ program: SamplingProgram, _ events: ClockEvents) {
     let counts = program.counts
     if counts.duplicates > duplicatesSeen {
       duplicatesSeen = counts.duplicates
@@ -226,24 +230,15 @@ public final class Sampler {
       let fired = counts.runs &- counts.filtered &+ live
       if counted > fired + 8, (counted - fired) * 100 > counted { try? events.switchToPerCPU() }
     }
-    let now = RecordStream.clock()
-    // Not before the samples of the previous audit's time have been seen: a thread may only be waiting in the rings.
-    if now - lastAudit > 1_000_000_000, stream.deliveredUpTo > lastAudit {
-      lastAudit = now
-      audit.round(
-        target.threads, isSampled: { recorder.hasSampled($0) }, cpuTime: { target.cpuTime(ofThread: $0) },
-        open: { thread throws(PerfEventsError) in _ = try events.open(thread: thread) })
-    }
   }
 
   /// How far sampling has come.
   public var progress: SamplingProgress {
-    let counts = program.counts
     let ledger = recorder.profile.ledger
     var progress = SamplingProgress()
     progress.elapsed = elapsed
     progress.samples = ledger.kept
-    progress.lost = counts.ringFull + counts.outputErrors + ledger.dropped
+    progress.lost = capture.lostSamples + ledger.dropped
     progress.targetCPU =
       options.mainThreadOnly ? lastMainCPU - startMainCPU : lastCPU - startCPU
     progress.ownCPU = SamplingProgress.ownCPU()
@@ -261,13 +256,14 @@ public final class Sampler {
   public func finish() -> Profile {
     readClocks()
     let endClock = RecordStream.clock()
-    events.disable()
-    stream.deliver(to: &recorder)
-    stream.deliver(to: &recorder, draining: true)
+    capture.disable()
+    capture.deliver(to: &recorder)
+    capture.deliver(to: &recorder, draining: true)
     var profile = recorder.finished()
     profile.header.processID = target.processID
     profile.header.command = target.commandLine.joined(separator: " ")
     profile.header.interpreter = interpreter
+    profile.header.captureMethod = captureMethod ?? ""
     profile.header.period = options.period
     profile.header.duration = endClock - startClock
     profile.header.startTime = startTime
@@ -276,10 +272,9 @@ public final class Sampler {
   }
 
   private func fill(_ ledger: inout Ledger) {
-    let counted = events.count
-    ledger.take(program.counts, lost: stream.lost)
+    capture.fill(&ledger)
+    let counted = capture.count
     ledger.period = options.period
-    ledger.lateRecords = stream.lateRecords
     ledger.unopenedThreads = audit.unopened
     let all = lastCPU - startCPU
     let main = lastMainCPU - startMainCPU
@@ -289,9 +284,14 @@ public final class Sampler {
       let tick: UInt64 = 10_000_000
       ledger.unsampledCPU = all > main + tick ? all - main : 0
     } else {
-      ledger.targetCPU = events.samplesPerCPU ? all : max(all, counted.value)
+      ledger.targetCPU = capture.samplesPerCPU ? all : max(all, counted.value)
     }
-    ledger.eventCount = events.samplesPerCPU ? ledger.targetCPU : counted.value
-    ledger.eventTimeRunning = events.samplesPerCPU ? ledger.targetCPU : counted.timeRunning
+    ledger.eventCount = capture.samplesPerCPU ? ledger.targetCPU : counted.value
+    if capture.leavesOutKernel {
+      ledger.kernelCPU = min(lastKernelCPU - startKernelCPU, ledger.targetCPU, ledger.eventCount)
+      ledger.targetCPU -= ledger.kernelCPU
+      ledger.eventCount -= ledger.kernelCPU
+    }
+    ledger.eventTimeRunning = capture.samplesPerCPU ? ledger.targetCPU : counted.timeRunning
   }
 }

@@ -65,6 +65,7 @@ public enum SamplingError: Error, CustomStringConvertible {
     case .attach(let code):
       "cannot attach the eBPF program to a perf event: \(errorText(code)); the kernel must be built with "
         + "CONFIG_BPF_EVENTS"
+    case .reader(let step, let code): "cannot set up a reader (\(step)): \(errorText(code))"
     case .noSuchProcess: "the process ended while sampling was being set up"
     }
   }

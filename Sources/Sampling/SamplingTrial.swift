@@ -76,7 +76,7 @@ struct SamplingTrial {
     switch error {
     case .open(_, let code), .attach(let code): .failed(errno: code, detail: "")
     case .mapRing(let bytes, let code): .failed(errno: code, detail: "mapping \(bytes >> 10) KiB")
-    case .program(let step, let code): .failed(errno: code, detail: step)
+    case .program(let step, let code), .reader(let step, let code): .failed(errno: code, detail: step)
     case .refused(let code, let lines): .failed(errno: code, detail: lines)
     case .noSuchProcess: .failed(errno: ESRCH, detail: "")
     }

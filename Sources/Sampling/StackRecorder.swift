@@ -67,6 +67,10 @@ package struct StackRecorder: RecordHandler {
   var forks = 0
   /// True after an exec that ended the newest interpreter, until the sampler has begun to look for another one.
   var sawExec = false
+  /// Whether samples whose Python frames are not proven are dropped.
+  var isStrict = false
+  /// Functions that a stack copy itself proves; nil where all Python frames are read in the interrupt.
+  package var pins: LoopPins? { didSet { addresses.keepsRegisters = pins != nil } }
   /// When the last samples were taken.
   var recentTimes = RecentTimes()
   /// True after side-band records were lost: maps and tasks must be read again.
@@ -93,6 +97,8 @@ package struct StackRecorder: RecordHandler {
   private var mixed = MixedStack()
   private var stack: [FrameID] = []
   private var threadIndices: [Int32: Int] = [:]
+  private var noted: Set<Int32> = []
+  private var lastNoted: Int32 = -1
   private var lastThread: (tid: Int32, index: Int) = (-1, 0)
   private var pythonFrameIDs: [[FrameID?]] = [[]]
   private var markers: [FrameID] = []
@@ -195,6 +201,7 @@ package struct StackRecorder: RecordHandler {
     if !isPermitted() { isForbidden = true }
     addressSpace.replaceAll([])
     mappingsChanged()
+    pins?.forget()
     while firstValidSlot < contexts.count, contexts[Int(firstValidSlot)].map({ $0.foundAt < time }) ?? true {
       firstValidSlot += 1
     }
@@ -207,6 +214,7 @@ package struct StackRecorder: RecordHandler {
   package mutating func handle(sample: borrowing SampleRecord) {
     profile.ledger.recordsRead += 1
     recentTimes.add(sample.stamp.time)
+    note(sample.stamp.tid)
     if isForbidden {
       profile.ledger[dropped: .notPermitted] += 1
       return
@@ -226,7 +234,11 @@ package struct StackRecorder: RecordHandler {
     unwinder.unwind(sample.snapshot, into: &addresses)
     let isStale = slot != 0 && slot < firstValidSlot
     if isStale || (slot != 0 && context == nil) { chain.forget(.staleLayout) }
-    joiner.join(addresses, chain, context?.frames ?? noFrames, memory: context?.memory, into: &mixed)
+    join(sample, context)
+    if isStrict, mixed.damage == .pythonUnverified || mixed.remarks.contains(.evidenceOnly) {
+      profile.ledger[dropped: .pythonUnverified] += 1
+      return
+    }
     // PYTHON_CHAIN_STACK_REDUCED
     if mixed.damage == .nativeStackTruncated, chain.header.flags & 4 != 0 {
       count(damage: .nativeStackReduced)
@@ -240,6 +252,21 @@ package struct StackRecorder: RecordHandler {
     profile.record(stack: frames.span, thread: index, time: sample.stamp.time)
   }
 
+  /// Joins both halves. From what is proven is learned what a stack copy says where the Python half is not.
+  private mutating func join(_ sample: borrowing SampleRecord, _ context: InterpreterContext?) {
+    var pinned: [PinnedFunction] = []
+    if let pins, let context, chain.damage == .pythonUnverified {
+      pinned = pins.functions(addresses, sample.snapshot) { context.memory.isAlive($0) }
+    }
+    joiner.join(
+      addresses, chain, context?.frames ?? noFrames, memory: context?.memory, pinned: pinned, into: &mixed)
+    if let pins, let context, mixed.damage == nil, !chain.groups.isEmpty {
+      pins.learn(
+        addresses, sample.snapshot, chain, places: joiner.places, context.frames,
+        codeAdaptive: context.layout.codeAdaptive)
+    }
+  }
+
   /// The profile with what is found out only at the end: the languages of its native frames, and their modules.
   package func finished() -> Profile {
     var finished = profile
@@ -251,8 +278,14 @@ package struct StackRecorder: RecordHandler {
     if let damage { profile.ledger[damaged: damage] += 1 } else { profile.ledger.whole += 1 }
   }
 
-  /// Whether a thread has been sampled.
-  func hasSampled(_ thread: Int32) -> Bool { threadIndices[thread] != nil }
+  /// Whether a thread has been sampled, whatever became of its samples.
+  func hasSampled(_ thread: Int32) -> Bool { noted.contains(thread) }
+
+  private mutating func note(_ thread: Int32) {
+    if thread == lastNoted { return }
+    lastNoted = thread
+    noted.insert(thread)
+  }
 
   private mutating func thread(of stamp: RecordStamp) -> Int {
     if stamp.tid == lastThread.tid { return lastThread.index }

@@ -104,6 +104,11 @@ public final class TargetProcess {
     return Set(threads.compactMap { try? facts.ownTid(ofThread: $0) })
   }
 
+  /// The target's own id of a thread; nil where it is gone.
+  func own(thread: Int32) -> Int32? {
+    ownProcessID == processID ? thread : try? facts.ownTid(ofThread: thread)
+  }
+
   /// Our id of a thread that the target calls `own`.
   func thread(own: Int32) -> Int32? {
     if ownProcessID == processID { return own }
@@ -118,6 +123,13 @@ public final class TargetProcess {
     var time = timespec()
     guard unsafe clock_gettime(clock, &time) == 0 else { return nil }
     return UInt64(time.tv_sec) * 1_000_000_000 + UInt64(time.tv_nsec)
+  }
+
+  /// Nanoseconds of CPU time in the kernel of all threads there ever were, to the clock tick; nil when the process is
+  /// gone.
+  var kernelTime: UInt64? {
+    guard let ticks = try? facts.systemTime() else { return nil }
+    return ticks * (1_000_000_000 / UInt64(sysconf(Int32(_SC_CLK_TCK))))
   }
 
   /// Nanoseconds of CPU time of one thread (/proc/PID/task/TID/schedstat), or nil when it is gone.

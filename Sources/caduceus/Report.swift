@@ -49,6 +49,7 @@ struct Report {
     let summary = SamplingSummary(profile)
     var text = summary.text + (output.ledger ? summary.fullLedgerText : summary.ledgerText)
     if !text.hasSuffix("\n") { text += "\n" }
+    if !profile.header.captureMethod.isEmpty { text += "Sampled \(profile.header.captureMethod)\n" }
     if let leftOutAdvice, profile.ledger.unsampledCPU > 0 {
       let seconds = decimal(Double(profile.ledger.unsampledCPU) / 1e9, 2)
       text += "Other threads, not sampled, used \(seconds) s of CPU time; \(leftOutAdvice)\n"

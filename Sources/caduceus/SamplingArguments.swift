@@ -57,7 +57,18 @@ struct SamplingArguments: ParsableArguments {
     help: "One sampling event per CPU instead of one per thread: for very short threads.")
   var perCPU = false
 
+  @Flag(
+    name: .customLong("no-bpf"),
+    help: "Sample without an eBPF program, from perf samples alone. The rule where eBPF is not allowed.")
+  var noBPF = false
+
+  @Flag(help: "Drop samples whose Python frames are not proven. Without eBPF only: with it there are none.")
+  var strict = false
+
   mutating func validate() throws {
+    if noBPF && perCPU {
+      throw ValidationError("--no-bpf and --per-cpu exclude each other: without eBPF events are of threads")
+    }
     if let interval, !(10...10_000_000).contains(interval) {
       throw ValidationError("--interval must be between 10 and 10000000 microseconds, not \(interval)")
     }
@@ -88,6 +99,8 @@ struct SamplingArguments: ParsableArguments {
     options.unwinder = unwinder == .rows ? .rows : .libunwind
     options.stackBytes = stackSize
     options.perCPU = perCPU
+    options.withoutBPF = noBPF ? "--no-bpf" : nil
+    options.strict = strict
     options.ringBytes = ringSize.map { $0 << 10 }
     return options
   }

@@ -16,12 +16,13 @@ struct Session {
   func attach(_ pid: Int32) throws {
     let signals = Signals()
     do throws(SamplingError) {
-      try Sampler.checkRights()
+      try Sampler.checkRights(options, process: pid)
       let target = try TargetProcess(processID: pid)
       let destinations = try destinations(pid)
       let sampler = try Sampler(target: target, options: options)
       sampler.start()
       announce(sampler)
+      announceMethod(sampler)
       sample(sampler, signals)
       let status = report(sampler, destinations, tableTo: STDOUT_FILENO).write(sampler.finish())
       if status != 0 { Glibc.exit(status) }
@@ -45,6 +46,10 @@ struct Session {
         + (sampler.interpreter.isEmpty ? "" : sampler.interpreter + ", ")
         + (options.mainThreadOnly ? "main thread only" : "\(threads) thread\(threads == 1 ? "" : "s")")
         + ", \(rateText), \(ringText(sampler))\n", to: STDERR_FILENO)
+  }
+
+  private func announceMethod(_ sampler: Sampler) {
+    if let method = sampler.captureMethod { write("Sampling \(method)\n", to: STDERR_FILENO) }
   }
 
   private var rateText: String {
@@ -95,7 +100,7 @@ struct Session {
   func run(_ command: [String], as identity: ProgramIdentity) throws -> Int32 {
     let signals = Signals()
     do throws(SamplingError) {
-      try Sampler.checkRights()
+      try Sampler.checkRights(options)
       let program = try HeldProgram(command: command, identity: identity)
       let sampler: Sampler
       let destinations: [Destination]
@@ -110,6 +115,7 @@ struct Session {
       sampler.start()
       try program.start()
       announce(program, sampler)
+      announceMethod(sampler)
       let profile = watch(program, sampler, signals)
       signals.letInterruptEndUs()
       let status = program.wait()

@@ -40,6 +40,11 @@ struct CollapsedFile {
       }
     }
 
+    /// The name of a Python function of a file.
+    func pythonName(in wanted: String) -> String? {
+      if case .python(let file, let function, _) = self, file == wanted { function } else { nil }
+    }
+
     var isPython: Bool { if case .python = self { true } else { false } }
     var isNative: Bool { if case .native = self { true } else { false } }
     var isMarker: Bool { if case .marker = self { true } else { false } }
@@ -109,7 +114,7 @@ struct LedgerReport {
   /// The same as a count.
   func count(_ words: String) -> Int { Int(self[words]) }
 
-  var runs: Int { count("runs of the sampling program") }
+  var runs: Int { count("runs of the sampling program") + count("interrupts by the sampling events") }
   var targetRuns: Int { count("interrupts of the target") }
   var emitted: Int { count("records written") }
   var ringFull: Int { count("samples lost: no room in the ring") }
