@@ -53,9 +53,14 @@ public struct Diagnosis: Equatable, Sendable {
     machine.rings = trial.rings
     machine.attaching = trial.attaching
     if let descriptors = trial.descriptors {
-      machine.fixedDescriptors = descriptors + SamplingTrial.furtherDescriptors
+      machine.programNeeds.fixedDescriptors = descriptors + SamplingTrial.furtherDescriptors
     }
-    target = processID.map { TargetDiagnosis.gather($0) }
+    let unassisted = UnassistedTrial()
+    machine.unassisted = unassisted.outcome
+    machine.step = unassisted.step
+    machine.unassistedNeeds = unassisted.needs
+    let step = machine.step
+    target = processID.map { TargetDiagnosis.gather($0, step: step) }
   }
 
   /// What the machine's facts mean.
@@ -69,4 +74,7 @@ public struct Diagnosis: Equatable, Sendable {
 
   /// Whether nothing stands in the way of sampling.
   public var canSample: Bool { problemCount == 0 }
+
+  /// The way that would be taken; nil where sampling is not possible.
+  public var path: CapturePath? { canSample ? machine.path : nil }
 }

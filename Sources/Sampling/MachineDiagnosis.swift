@@ -71,11 +71,10 @@ public struct MachineDiagnosis: Equatable, Sendable {
   public var openFilesLimit: UInt64 = 0
   /// CPUs that are online: each gets a ring.
   public var cpus = 0
-  /// Descriptors that sampling needs before the first thread's: counted, or estimated where the rings could not be
-  /// made.
-  public var fixedDescriptors = 0
-  /// Bytes of one CPU's ring at the default rate.
-  public var ringBytes = 0
+  /// What sampling with eBPF needs.
+  public var programNeeds = CaptureNeeds()
+  /// What sampling without eBPF needs.
+  public var unassistedNeeds = CaptureNeeds()
   /// Nanoseconds of CPU time between two samples by default.
   public var period: UInt64 = 0
   /// Bytes of memory that programs can still get (MemAvailable); nil where it is not known.
@@ -89,6 +88,10 @@ public struct MachineDiagnosis: Equatable, Sendable {
   public var rings = Trial.notTried("")
   /// Attaching the program to an event.
   public var attaching = Trial.notTried("")
+  /// Setting up everything that sampling without eBPF needs.
+  public var unassisted = Trial.notTried("")
+  /// The step of sampling without eBPF that was reached; nil where it could not be set up.
+  public var step: UnassistedStep?
 
   /// Nothing known yet.
   public init() {}
@@ -103,8 +106,8 @@ public struct MachineDiagnosis: Equatable, Sendable {
   /// A sysctl's value as a number.
   public func setting(_ name: String) -> Int? { settings[name].flatMap { Int($0) } }
 
-  /// Bytes of all rings.
-  public var totalRingBytes: Int { ringBytes * cpus }
+  /// Bytes of all rings of the way that would be taken.
+  public var totalRingBytes: Int { needs.ringBytes * cpus }
 }
 
 extension MachineDiagnosis {
@@ -140,9 +143,10 @@ extension MachineDiagnosis {
     if let (soft, hard) = Rights.fileLimit() { (facts.openFiles, facts.openFilesLimit) = (soft, hard) }
     facts.cpus = RecordStream.onlineCPUs().count
     let classes = ProgramConfiguration.stackClasses(largest: options.stackBytes).count
-    facts.fixedDescriptors =
-      otherDescriptors + facts.cpus * RecordStream.descriptorsPerCPU(stackClasses: classes)
-    facts.ringBytes = options.chosenRingBytes
+    facts.programNeeds = CaptureNeeds(
+      fixedDescriptors: otherDescriptors + facts.cpus
+        * RecordStream.descriptorsPerCPU(stackClasses: classes),
+      ringBytes: options.chosenRingBytes)
     facts.period = options.period
     facts.availableMemory = SystemText.read("/proc/meminfo").flatMap {
       SystemText.value(of: "MemAvailable", in: $0)

@@ -5,8 +5,8 @@ import PerfEvents
 
 /// Judges a machine.
 struct MachineFindings {
-  private let facts: MachineDiagnosis
-  private let remedies: Remedies
+  let facts: MachineDiagnosis
+  let remedies: Remedies
 
   init(_ facts: MachineDiagnosis) {
     self.facts = facts
@@ -14,7 +14,7 @@ struct MachineFindings {
   }
 
   var all: [Finding] {
-    [kernel, typeInformation, lockdown] + tried + capabilities + SettingFindings(facts).all
+    [path, kernel, typeInformation, lockdown] + tried + capabilities + SettingFindings(facts).all
       + [kernelNames, container, seccomp, userNamespace, pidNamespace, openFiles, memory]
   }
 
@@ -42,7 +42,7 @@ struct MachineFindings {
     facts.hasTypeInformation
       ? Finding(.ok, "type information", "\(Rights.typeInformation) is there")
       : Finding(
-        .problem, "type information",
+        ofProgram, "type information",
         "\(Rights.typeInformation) is missing: the kernel must be built with CONFIG_DEBUG_INFO_BTF, and a container must "
           + "show /sys")
   }
@@ -61,9 +61,14 @@ struct MachineFindings {
 
   // MARK: What was tried
 
-  private var tried: [Finding] {
+  private static let perfEventOpen = "perf_event_open"
+
+  /// The mark of what is missing for eBPF alone.
+  private var ofProgram: Finding.Mark { facts.hasAnotherWay ? .note : .problem }
+
+  var tried: [Finding] {
     [
-      finding(facts.clockEvent, "perf_event_open", "a cpu-clock event can be opened", explainClockEvent),
+      finding(facts.clockEvent, Self.perfEventOpen, "a cpu-clock event can be opened", explainClockEvent),
       finding(facts.program, "eBPF program", "the kernel accepts it", explainProgram),
       finding(facts.rings, "rings", "they can be opened and mapped on every CPU", explainRings),
       finding(facts.attaching, "attaching", "the program can be attached to an event", explainAttaching),
@@ -79,8 +84,10 @@ struct MachineFindings {
     case .notTried(let reason): return Finding(.note, subject, "not tried: \(reason)")
     case .failed(let code, let detail):
       let (reason, commands) = explain(code, detail)
+      let what =
+        facts.hasAnotherWay && subject == Self.perfEventOpen ? "with the kernel's part it fails" : "it fails"
       return Finding(
-        .problem, subject, "it fails: \(errorText(code))" + (detail.isEmpty ? "" : " (\(detail))") + reason,
+        ofProgram, subject, "\(what): \(errorText(code))" + (detail.isEmpty ? "" : " (\(detail))") + reason,
         commands: commands)
     }
   }
@@ -102,7 +109,7 @@ struct MachineFindings {
   private func explainClockEvent(_ code: Int32, _ detail: String) -> (reason: String, commands: [String]) {
     switch code {
     case EACCES, EPERM:
-      if SettingFindings(facts).isParanoidInTheWay {
+      if facts.capabilities.contains(.performance), SettingFindings(facts).isParanoidInTheWay {
         let name = SettingFindings.paranoid
         return ("; \(name) is above 2", remedies.set(name, 2))
       }
@@ -135,7 +142,8 @@ struct MachineFindings {
     // The limit counts the ring and its control page, for all CPUs together (kernel/events/core.c, perf_mmap).
     let name = SettingFindings.lockedMemory
     return (
-      "; \(name) and `ulimit -l` limit what may be locked", remedies.set(name, (facts.ringBytes >> 10) + 4)
+      "; \(name) and `ulimit -l` limit what may be locked",
+      remedies.set(name, (facts.programNeeds.ringBytes >> 10) + 4)
     )
   }
 
@@ -148,18 +156,43 @@ struct MachineFindings {
         return Finding(.ok, capability.name, "not held, but CAP_SYS_ADMIN includes it")
       }
       return Finding(
-        .problem, capability.name, "missing\(remedies.whyNotGranted)", commands: remedies.grant(capability))
+        ofProgram, capability.name, "missing\(cost(of: capability))\(remedies.whyNotGranted)",
+        commands: remedies.grant(capability))
     }
     return needed + [
-      optional(
-        .systemPriority,
-        "without it the rings are read at ordinary priority, and may overflow on a busy machine"),
+      priority,
       optional(
         .checkpoint, "without it files that were deleted or replaced since they were mapped cannot be read"),
       facts.capabilities.contains(.systemAdministrator)
         ? Finding(.ok, "CAP_SYS_ADMIN", "held")
         : Finding(.ok, "CAP_SYS_ADMIN", "not held; needed only where kernel.perf_event_paranoid is above 2"),
     ]
+  }
+
+  /// What is given up without a capability where there is another way.
+  private func cost(of capability: Capability) -> String {
+    guard facts.hasAnotherWay else { return "" }
+    return switch capability {
+    case .performance:
+      ": without it there is no eBPF, and of the kernel only what \(SettingFindings.paranoid) allows"
+    case .systemTrace: ": without it there is no eBPF, and only one's own processes can be sampled"
+    default: ": without it there is no eBPF"
+    }
+  }
+
+  private var priority: Finding {
+    let capability = Capability.systemPriority
+    guard facts.path == .unassisted, !facts.capabilities.contains(capability) else {
+      return optional(
+        capability, "without it the rings are read at ordinary priority, and may overflow on a busy machine")
+    }
+    if facts.step?.scheduling == .realtime {
+      return Finding(.ok, capability.name, "not held, but `ulimit -r` allows readers of the real-time class")
+    }
+    return optional(
+      capability,
+      "without it the readers are of the normal class, and the Python frames of some samples are marked as "
+        + "unverified")
   }
 
   private func optional(_ capability: Capability, _ otherwise: String) -> Finding {
@@ -171,7 +204,12 @@ struct MachineFindings {
   }
 
   private var kernelNames: Finding {
-    facts.showsKernelNames
+    if facts.path == .unassisted, facts.step?.proves == false {
+      return Finding(
+        .note, "kernel functions", "none appear: nothing of the kernel may be seen",
+        commands: remedies.grant())
+    }
+    return facts.showsKernelNames
       ? Finding(.ok, "kernel functions", "their names can be read")
       : Finding(
         .note, "kernel functions", "their names are hidden: they all appear as `kernel`",
@@ -217,11 +255,12 @@ struct MachineFindings {
 
   private var openFiles: Finding {
     let limit = facts.openFilesLimit
-    let fixed = UInt64(facts.fixedDescriptors)
+    let needs = facts.needs
+    let perThread = needs.threadDescriptors == 1 ? "one" : "\(needs.threadDescriptors)"
     let text =
       "\(limit)" + (facts.openFiles < limit ? ", to which caduceus raises \(facts.openFiles) itself" : "")
-      + " (it needs \(fixed) for \(facts.cpus) CPUs and one for each thread of the program)"
-    return limit >= fixed + 1024
+      + " (it needs \(needs.fixedDescriptors) for \(facts.cpus) CPUs and \(perThread) for each thread of the program)"
+    return limit >= UInt64(needs.fixedDescriptors + 1024 * needs.threadDescriptors)
       ? Finding(.ok, "open files", text)
       : Finding(.note, "open files", text, commands: remedies.raiseOpenFiles(65536))
   }
@@ -229,14 +268,18 @@ struct MachineFindings {
   private var memory: Finding {
     let total = UInt64(facts.totalRingBytes)
     let text =
-      "\(total >> 20) MiB (\(facts.ringBytes >> 20) MiB for each of \(facts.cpus) CPUs, at one sample in "
-      + "\(facts.period / 1000) us of CPU time)"
+      "\(Self.size(facts.totalRingBytes)) (\(Self.size(facts.needs.ringBytes)) for each of \(facts.cpus) CPUs, at one "
+      + "sample in \(facts.period / 1000) us of CPU time)"
     if let available = facts.availableMemory, total > available / 4 {
       return Finding(
         .note, "memory of the rings",
         "\(text); only \(available >> 20) MiB are available: use a smaller --ring-size")
     }
     return Finding(.ok, "memory of the rings", text)
+  }
+
+  private static func size(_ bytes: Int) -> String {
+    bytes % (1 << 20) == 0 ? "\(bytes >> 20) MiB" : "\(bytes >> 10) KiB"
   }
 }
 

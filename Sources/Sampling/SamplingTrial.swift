@@ -62,7 +62,7 @@ struct SamplingTrial {
   static let furtherDescriptors = 3
 
   /// Descriptors that are open now.
-  private static func openDescriptors() -> Int? {
+  fileprivate static func openDescriptors() -> Int? {
     guard let directory = unsafe opendir("/proc/self/fd") else { return nil }
     defer { unsafe closedir(directory) }
     var count = 0
@@ -72,13 +72,48 @@ struct SamplingTrial {
   }
 
   /// errno, and the step where it is not plain from what was tried.
-  private static func failure(_ error: PerfEventsError) -> Trial {
+  fileprivate static func failure(_ error: PerfEventsError) -> Trial {
     switch error {
     case .open(_, let code), .attach(let code): .failed(errno: code, detail: "")
     case .mapRing(let bytes, let code): .failed(errno: code, detail: "mapping \(bytes >> 10) KiB")
     case .program(let step, let code), .reader(let step, let code): .failed(errno: code, detail: step)
     case .refused(let code, let lines): .failed(errno: code, detail: lines)
     case .noSuchProcess: .failed(errno: ESRCH, detail: "")
+    }
+  }
+}
+
+/// What was set up for a trial of sampling without eBPF; it goes with this value.
+struct UnassistedTrial {
+  /// How it ended.
+  let outcome: Trial
+  /// The step that was reached; nil where it failed.
+  let step: UnassistedStep?
+  /// What it needs.
+  let needs: CaptureNeeds
+
+  /// Makes rings and readers, and opens disabled clock events of the calling process's main thread, which interrupt
+  /// nothing. When this returns nothing of it is left.
+  init(_ options: SamplingOptions = SamplingOptions()) {
+    Rights.raiseFileLimit()
+    let own = getpid()
+    var configuration = UnassistedConfiguration(
+      target: own, period: options.period, ringBytes: options.chosenRingBytes)
+    configuration.stackBytes = options.stackBytes
+    do throws(PerfEventsError) {
+      let capture = try UnassistedCapture(configuration)
+      let descriptors = SamplingTrial.openDescriptors() ?? 0
+      _ = try capture.open(thread: own, own: own)
+      outcome = .worked
+      step = UnassistedStep(capture)
+      needs = CaptureNeeds(
+        fixedDescriptors: descriptors + SamplingTrial.furtherDescriptors,
+        threadDescriptors: capture.descriptorsPerThread,
+        ringBytes: capture.ringBytes + capture.kernelRingBytes)
+    } catch {
+      outcome = SamplingTrial.failure(error)
+      step = nil
+      needs = CaptureNeeds()
     }
   }
 }

@@ -28,35 +28,76 @@ struct SettingFindings {
     }
   }
 
-  /// Debian's and Ubuntu's kernels, and only those, ask for CAP_SYS_ADMIN where the value is above 2.
+  /// Debian's and Ubuntu's kernels, and only those, ask for CAP_SYS_ADMIN where the value is above 2, and refuse
+  /// everybody else even events of their own (EACCES; a seccomp filter says EPERM as a rule).
   var isParanoidInTheWay: Bool {
     guard let value = facts.setting(Self.paranoid), value > 2,
-      case .failed(let code, _) = facts.clockEvent
+      !facts.capabilities.contains(.systemAdministrator)
     else { return false }
-    return (code == EACCES || code == EPERM) && facts.capabilities.contains(.performance)
-      && !facts.capabilities.contains(.systemAdministrator)
+    if facts.capabilities.contains(.performance) {
+      guard case .failed(let code, _) = facts.clockEvent else { return false }
+      return code == EACCES || code == EPERM
+    }
+    guard case .failed(let code, _) = facts.unassisted else { return false }
+    return code == EACCES
+  }
+
+  /// Whether the kernel counts us as one who may see its part of events.
+  private var mayProfileKernel: Bool {
+    facts.capabilities.grants(.performance) && facts.isInitialUserNamespace
+  }
+
+  private func judgeParanoid(_ value: Int?) -> (Finding.Mark, String, [String]) {
+    let name = Self.paranoid
+    if isParanoidInTheWay {
+      return (
+        facts.hasAnotherWay ? .note : .problem, "above 2 this kernel asks for CAP_SYS_ADMIN",
+        remedies.set(name, 2)
+      )
+    }
+    guard let value else { return (.ok, "", []) }
+    if !mayProfileKernel, value <= 2 || facts.unassisted.hasWorked {
+      return value < 2
+        ? (.ok, "below 2 the kernel's part is seen without CAP_PERFMON, too", [])
+        : (
+          .note,
+          "without CAP_PERFMON only user space is sampled, and Python frames rest on evidence; at 1 they "
+            + "are proven", facts.unassisted.hasWorked ? remedies.set(name, 1) : []
+        )
+    }
+    guard value > 2, !facts.capabilities.contains(.systemAdministrator) else {
+      return (.ok, "any value up to 2 will do with CAP_PERFMON", [])
+    }
+    return facts.clockEvent.hasWorked
+      ? (.ok, "some kernels ask for CAP_SYS_ADMIN above 2; this one does not", [])
+      : (.note, "above 2 Debian's and Ubuntu's kernels ask for CAP_SYS_ADMIN", remedies.set(name, 2))
+  }
+
+  private func judgeTracing(_ value: Int?) -> (Finding.Mark, String, [String]) {
+    let name = Self.tracing
+    guard let value else { return (.ok, "", []) }
+    if value == 3 {
+      return (
+        .problem,
+        "no process may read another one's memory until the next boot; boot with \(name) below 3", []
+      )
+    }
+    guard value > 0, !facts.capabilities.contains(.systemTrace) else {
+      return (.ok, "any value below 3 will do with CAP_SYS_PTRACE", [])
+    }
+    return value == 1
+      ? (
+        .note, "without CAP_SYS_PTRACE only programs that `caduceus run` starts can be sampled",
+        remedies.set(name, 0)
+      )
+      : (.problem, "without CAP_SYS_PTRACE no process may read another one's memory", remedies.set(name, 0))
   }
 
   private func judge(_ name: String, _ value: Int?) -> (Finding.Mark, String, [String]) {
     switch name {
-    case Self.paranoid:
-      if isParanoidInTheWay {
-        return (.problem, "above 2 this kernel asks for CAP_SYS_ADMIN", remedies.set(name, 2))
-      }
-      guard let value, value > 2, !facts.capabilities.contains(.systemAdministrator) else {
-        return (.ok, "any value up to 2 will do with CAP_PERFMON", [])
-      }
-      return facts.clockEvent.hasWorked
-        ? (.ok, "some kernels ask for CAP_SYS_ADMIN above 2; this one does not", [])
-        : (.note, "above 2 Debian's and Ubuntu's kernels ask for CAP_SYS_ADMIN", remedies.set(name, 2))
+    case Self.paranoid: return judgeParanoid(value)
     case Self.unprivileged: return (.ok, "any value will do with CAP_BPF", [])
-    case Self.tracing:
-      return value == 3
-        ? (
-          .problem,
-          "no process may read another one's memory until the next boot; boot with \(name) below 3", []
-        )
-        : (.ok, "any value below 3 will do with CAP_SYS_PTRACE", [])
+    case Self.tracing: return judgeTracing(value)
     case Self.kernelAddresses: return (.ok, "whether kernel functions have names was tried below", [])
     case Self.sampleRate:
       let rate = facts.period > 0 ? Int(1_000_000_000 / facts.period) : 0

@@ -44,6 +44,8 @@ public struct TargetDiagnosis: Equatable, Sendable {
   public var reading = Trial.notTried("")
   /// Opening a clock event of its main thread.
   public var clockEvent = Trial.notTried("")
+  /// Opening such an event as it is without eBPF, with the kernel's part only where that is allowed.
+  public var unassistedEvent = Trial.notTried("")
   /// The interpreter, if one is found.
   public var interpreter: Interpreter?
   /// Inode of its pid namespace; nil where it may not be known.
@@ -60,8 +62,10 @@ public struct TargetDiagnosis: Equatable, Sendable {
 }
 
 extension TargetDiagnosis {
-  /// Asks about a process everything that attaching asks.
-  static func gather(_ pid: Int32, options: SamplingOptions = SamplingOptions()) -> TargetDiagnosis {
+  /// Asks about a process everything that attaching asks. `step`: of sampling without eBPF, where that is possible.
+  static func gather(_ pid: Int32, step: UnassistedStep?, options: SamplingOptions = SamplingOptions())
+    -> TargetDiagnosis
+  {
     var result = TargetDiagnosis(processID: pid)
     let facts = ProcessFacts(pid: pid)
     guard let owner = try? facts.uid() else {
@@ -75,8 +79,8 @@ extension TargetDiagnosis {
     result.ownProcessID = try? facts.ownPid()
     result.pidNamespace = (try? facts.pidNamespace())?.inode
     result.command = try? facts.comm()
-    if let error = denial(pid) {
-      result.reading = .failed(errno: error, detail: "")
+    if Rights.isHidden(pid) {
+      result.reading = .failed(errno: EACCES, detail: "")
       return result
     }
     do throws(SamplingError) {
@@ -86,6 +90,9 @@ extension TargetDiagnosis {
       result.reading = tryReading(target, mappings)
       let code = ClockEvents.tryOpening(thread: pid, period: options.period)
       result.clockEvent = code == 0 ? .worked : .failed(errno: code, detail: "")
+      let other = UnassistedCapture.tryOpening(
+        thread: pid, period: options.period, userOnly: step?.proves == false)
+      result.unassistedEvent = other == 0 ? .worked : .failed(errno: other, detail: "")
       guard result.reading.hasWorked else { return result }
       try result.findInterpreter(target)
     } catch {
@@ -111,18 +118,6 @@ extension TargetDiagnosis {
       }
     }
     try Sampler.find(watch, target)
-  }
-
-  /// errno where the process's mappings may not be read, with which everything begins.
-  private static func denial(_ pid: Int32) -> Int32? {
-    do throws(ProcessReadError) {
-      _ = try ProcessMaps.read(pid)
-      return nil
-    } catch .notPermitted {
-      return EACCES
-    } catch {
-      return nil
-    }
   }
 
   /// Reads one byte of what is mapped first.

@@ -48,22 +48,32 @@ struct TargetFindings {
   private var access: Finding {
     if case .failed(let code, _) = facts.reading {
       return Finding(
-        .problem, "access", "its memory cannot be read: \(errorText(code))\(reasonWhyNotRead)",
+        .problem, "access", "its memory cannot be read: \(errorText(code))\(reasonWhyNotRead(code))",
         commands: remedies.grant())
     }
-    if case .failed(let code, _) = facts.clockEvent {
+    // What else is missing for eBPF is missing for every process.
+    let isUnassisted = machine.path == .unassisted
+    let event = isUnassisted ? facts.unassistedEvent : facts.clockEvent
+    if case .failed(let code, _) = event {
       return Finding(
         .problem, "access", "its memory can be read, but its threads cannot be sampled: \(errorText(code))",
-        commands: machine.clockEvent.hasWorked ? remedies.grant() : [])
+        commands: machine.path != nil ? remedies.grant() : [])
     }
-    guard facts.reading.hasWorked, facts.clockEvent.hasWorked else {
+    guard facts.reading.hasWorked, event.hasWorked else {
       return Finding(.note, "access", "not tried")
     }
-    return Finding(.ok, "access", "its memory can be read and its threads can be sampled")
+    return Finding(
+      .ok, "access",
+      "its memory can be read and its threads can be sampled" + (isUnassisted ? ", without eBPF" : ""))
   }
 
-  private var reasonWhyNotRead: String {
+  private func reasonWhyNotRead(_ code: Int32) -> String {
     if !machine.capabilities.contains(.systemTrace) {
+      // The kernel refuses /proc/PID/maps with EACCES, and Yama the memory alone with EPERM.
+      if code == EPERM, let scope = machine.setting(SettingFindings.tracing), scope > 0 {
+        return
+          "; \(SettingFindings.tracing) is \(scope), and CAP_SYS_PTRACE is missing\(remedies.whyNotGranted)"
+      }
       return "; CAP_SYS_PTRACE is missing\(remedies.whyNotGranted)"
     }
     if machine.setting(SettingFindings.tracing) == 3 { return "; \(SettingFindings.tracing) is 3" }
@@ -111,9 +121,11 @@ struct TargetFindings {
   private var threads: Finding {
     let count = facts.threads
     let text =
-      "\(count) now; one event per thread, or per CPU where threads are too short-lived (decided while sampling)"
+      machine.path == .unassisted
+      ? "\(count) now; one event per thread and CPU"
+      : "\(count) now; one event per thread, or per CPU where threads are too short-lived (decided while sampling)"
     let limit = machine.openFilesLimit
-    let needed = UInt64(count + machine.fixedDescriptors)
+    let needed = UInt64(count * machine.needs.threadDescriptors + machine.needs.fixedDescriptors)
     // Files with code are opened when one of their functions is first seen in a stack, and stay open.
     let comfortable = needed + UInt64(facts.modules.count)
     let commands = remedies.raiseOpenFiles(max(65536, comfortable * 2))

@@ -13,8 +13,11 @@ struct Doctor: ParsableCommand {
       followed by commands that improve it. What can be tried is really tried, and taken down again; neither the \
       machine nor the process is changed. The exit status is 0 when sampling is possible, else 1.
 
-      --json prints one object: can_sample; findings (about, subject, mark, text, commands), which are the lines of \
-      the text; machine and target, the facts behind them. What is not known is null; target is null without a PID.
+      The first finding, path, says how samples would be taken: with eBPF, or without it where that is not allowed, \
+      and then how sure the Python frames are.
+
+      --json prints one object: can_sample; path (bpf, without_bpf or none); findings (about, subject, mark, text, \
+      commands), which are the lines of the text; machine and target, the facts behind them. What is not known is null; target is null without a PID.
       """)
 
   @Argument(

@@ -1,14 +1,18 @@
 // The JSON of `caduceus doctor --json`, one object. Its keys are stable; what is not known is null.
 //
 // can_sample   whether nothing stands in the way of sampling
+// path         how samples would be taken: bpf (by an eBPF program), without_bpf (from perf samples alone), or none where
+//              sampling is not possible
 // findings     the lines of the text: about (machine or target), subject, mark (ok, note, problem), text, commands
 // machine      kernel, type_information, lockdown, settings (by sysctl name), kernel_names, user_id, capabilities
 //              (by name: effective, obtainable), no_new_privileges, seccomp_filter, user_namespace_nested,
 //              pid_namespace (inode), pid_namespace_nested, own_proc, container (kind, evidence), open_files (soft,
-//              hard, fixed), cpus, ring_bytes (of one CPU), period_ns, available_bytes, and of what was tried
-//              perf_event_open, bpf_load, rings, bpf_attach: outcome (worked, failed, not_tried), errno, detail
-// target       pid, own_pid, refusal, program, command, owner (user_id, name), reading and perf_event_open as above,
-//              interpreter (version, module, layout: debug_offsets or table, validated), pid_namespace, threads,
+//              hard, fixed, per_thread), cpus, ring_bytes (of one CPU), period_ns, available_bytes, and of what was tried
+//              perf_event_open, bpf_load, rings, bpf_attach, without_bpf: outcome (worked, failed, not_tried), errno,
+//              detail; without_bpf has step, too: scheduling (realtime, short_slice, normal) of the readers, frames
+//              (proven, evidence): what is known of Python frames. Descriptors and ring_bytes are those of the path
+// target       pid, own_pid, refusal, program, command, owner (user_id, name), reading, perf_event_open and without_bpf
+//              (an event of its main thread, with and without eBPF) as above, interpreter (version, module, layout: debug_offsets or table, validated), pid_namespace, threads,
 //              modules: path, kind (interpreter, program, extension, library, c_library), readable, symbols (all, exported,
 //              none), unwind_information, build_id, file (present, deleted, replaced)
 
@@ -56,12 +60,21 @@ struct DoctorJSON {
   private var value: JSONValue {
     .object([
       "can_sample": .bool(diagnosis.canSample),
+      "path": .string(path),
       "findings": .array(
         diagnosis.machineFindings.map { finding($0, about: "machine") }
           + diagnosis.targetFindings.map { finding($0, about: "target") }),
       "machine": machine(diagnosis.machine),
       "target": diagnosis.target.map(target) ?? .null,
     ])
+  }
+
+  private var path: String {
+    switch diagnosis.path {
+    case .program: "bpf"
+    case .unassisted: "without_bpf"
+    case nil: "none"
+    }
   }
 
   private func finding(_ finding: Finding, about: String) -> JSONValue {
@@ -71,14 +84,34 @@ struct DoctorJSON {
     ])
   }
 
-  private func trial(_ trial: Trial) -> JSONValue {
+  private func trial(_ trial: Trial) -> JSONValue { .object(outcome(trial)) }
+
+  private func outcome(_ trial: Trial) -> [String: JSONValue] {
     switch trial {
-    case .worked: .object(["outcome": .string("worked"), "errno": .null, "detail": .null])
+    case .worked: ["outcome": .string("worked"), "errno": .null, "detail": .null]
     case .failed(let code, let detail):
-      .object(["outcome": .string("failed"), "errno": JSONValue(code), "detail": .string(detail)])
+      ["outcome": .string("failed"), "errno": JSONValue(code), "detail": .string(detail)]
     case .notTried(let reason):
-      .object(["outcome": .string("not_tried"), "errno": .null, "detail": .string(reason)])
+      ["outcome": .string("not_tried"), "errno": .null, "detail": .string(reason)]
     }
+  }
+
+  private func withoutBPF(_ facts: MachineDiagnosis) -> JSONValue {
+    var values = outcome(facts.unassisted)
+    values["step"] = facts.step.map(step) ?? .null
+    return .object(values)
+  }
+
+  private func step(_ step: UnassistedStep) -> JSONValue {
+    let scheduling =
+      switch step.scheduling {
+      case .realtime: "realtime"
+      case .shortSlice: "short_slice"
+      case .starting, .normal: "normal"
+      }
+    return .object([
+      "scheduling": .string(scheduling), "frames": .string(step.proves ? "proven" : "evidence"),
+    ])
   }
 
   // MARK: The machine
@@ -103,16 +136,18 @@ struct DoctorJSON {
       } ?? .null,
       "open_files": .object([
         "soft": JSONValue(facts.openFiles), "hard": JSONValue(facts.openFilesLimit),
-        "fixed": JSONValue(facts.fixedDescriptors),
+        "fixed": JSONValue(facts.needs.fixedDescriptors),
+        "per_thread": JSONValue(facts.needs.threadDescriptors),
       ]),
       "cpus": JSONValue(facts.cpus),
-      "ring_bytes": JSONValue(facts.ringBytes),
+      "ring_bytes": JSONValue(facts.needs.ringBytes),
       "period_ns": JSONValue(facts.period),
       "available_bytes": JSONValue(facts.availableMemory),
       "perf_event_open": trial(facts.clockEvent),
       "bpf_load": trial(facts.program),
       "rings": trial(facts.rings),
       "bpf_attach": trial(facts.attaching),
+      "without_bpf": withoutBPF(facts),
     ])
   }
 
@@ -150,6 +185,7 @@ struct DoctorJSON {
       } ?? .null,
       "reading": trial(facts.reading),
       "perf_event_open": trial(facts.clockEvent),
+      "without_bpf": trial(facts.unassistedEvent),
       "interpreter": facts.interpreter.map(interpreter) ?? .null,
       "pid_namespace": JSONValue(facts.pidNamespace),
       "threads": JSONValue(facts.threads),

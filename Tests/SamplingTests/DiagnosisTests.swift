@@ -278,16 +278,33 @@ import Testing
     Change("memory of the rings", .ok, "32 MiB") { $0.availableMemory = nil },
   ]
 
+  /// Where there is no other way: each of its findings is as it would be without one.
   @Test(arguments: changes) func whatAChangedFactMeans(_ change: Change) throws {
     var machine = MachineDiagnosis.healthy
+    machine.forbidEvents(EPERM)
+    machine.clockEvent = .worked
     change.make(&machine)
     let findings = Diagnosis(machine: machine).machineFindings
-    #expect(findings.count == 27)
+    #expect(findings.count == 28)
     let finding = try #require(findings.first { $0.subject == change.subject })
     #expect(finding.mark == change.mark, "\(finding)")
     #expect(finding.text.contains(change.words), "\(finding)")
     #expect(finding.commands == change.commands)
     if change.mark == .problem { #expect(!Diagnosis(machine: machine).canSample) }
+  }
+
+  /// What only eBPF needs is no problem where sampling works without it; the same commands improve it.
+  @Test(arguments: changes.filter { $0.mark == .problem }) func whatIsMissingForEBPFAlone(_ change: Change)
+    throws
+  {
+    let ofEveryWay: Set = ["kernel", "lockdown", "pid namespace", "kernel.yama.ptrace_scope"]
+    var machine = MachineDiagnosis.healthy
+    change.make(&machine)
+    let diagnosis = Diagnosis(machine: machine)
+    let finding = try #require(diagnosis.machineFindings.first { $0.subject == change.subject })
+    #expect(finding.mark == (ofEveryWay.contains(change.subject) ? .problem : .note), "\(finding)")
+    #expect(finding.text.contains(change.words) && finding.commands == change.commands, "\(finding)")
+    #expect(diagnosis.canSample == !ofEveryWay.contains(change.subject))
   }
 
   @Test func aHealthyMachineHasNothingToSay() {

@@ -10,6 +10,7 @@ import Testing
   @Test func aHealthyMachineAndProcess() {
     let text = """
       Machine
+        ok       path: with eBPF: kernel, native and Python stack are taken in the interrupt
         ok       kernel: 6.12.9-amd64 (6.1 or later is needed)
         ok       type information: /sys/kernel/btf/vmlinux is there
         ok       lockdown: none
@@ -56,9 +57,10 @@ import Testing
     #expect(DoctorText(Diagnosis(machine: .healthy, target: .healthy)).text == text)
   }
 
-  @Test func anOrdinaryUser() {
+  @Test func anOldKernelsUser() {
     let text = """
       Machine
+        problem  path: none: the kernel is too old
         problem  kernel: 5.15.0-91-generic is too old: 6.1 or later is needed; it lacks bpf_loop (5.17) and the count of lost records (6.0)
         ok       type information: /sys/kernel/btf/vmlinux is there
         ok       lockdown: integrity
@@ -79,10 +81,11 @@ import Testing
         note     CAP_CHECKPOINT_RESTORE: missing: without it files that were deleted or replaced since they were mapped cannot be read
                  $ sudo setcap cap_bpf,cap_checkpoint_restore,cap_perfmon,cap_sys_ptrace+ep $(command -v caduceus)
         ok       CAP_SYS_ADMIN: not held; needed only where kernel.perf_event_paranoid is above 2
-        note     kernel.perf_event_paranoid: 4 (above 2 Debian's and Ubuntu's kernels ask for CAP_SYS_ADMIN)
+        problem  kernel.perf_event_paranoid: 4 (above 2 this kernel asks for CAP_SYS_ADMIN)
                  $ sudo sysctl kernel.perf_event_paranoid=2
         ok       kernel.unprivileged_bpf_disabled: 2 (any value will do with CAP_BPF)
-        ok       kernel.yama.ptrace_scope: 1 (any value below 3 will do with CAP_SYS_PTRACE)
+        note     kernel.yama.ptrace_scope: 1 (without CAP_SYS_PTRACE only programs that `caduceus run` starts can be sampled)
+                 $ sudo sysctl kernel.yama.ptrace_scope=0
         ok       kernel.kptr_restrict: 1 (whether kernel functions have names was tried below)
         ok       kernel.perf_event_max_sample_rate: 100000 (1000 samples a second are the default)
         ok       kernel.perf_event_mlock_kb: 516 (whether the rings can be locked was tried above)
@@ -97,7 +100,55 @@ import Testing
                  $ sudo prlimit --nofile=65536:65536 --pid $$
         note     memory of the rings: 32 MiB (4 MiB for each of 8 CPUs, at one sample in 1000 us of CPU time); only 100 MiB are available: use a smaller --ring-size
 
-      Sampling is not possible: 6 problems.
+      Sampling is not possible: 8 problems.
+
+      """
+    #expect(DoctorText(Diagnosis(machine: .oldUbuntuUser)).text == text)
+  }
+
+  @Test func anOrdinaryUser() {
+    let text = """
+      Machine
+        note     path: without eBPF (not permitted: CAP_PERFMON, CAP_BPF and CAP_SYS_PTRACE missing): readers of the normal class with a short slice, because the real-time class is refused (CAP_SYS_NICE); Python frames rest on evidence, or are marked as unverified: the kernel's own part of events is refused (CAP_PERFMON, kernel.perf_event_paranoid)
+                 $ sudo setcap cap_bpf,cap_perfmon,cap_sys_ptrace+ep $(command -v caduceus)
+        ok       kernel: 6.12.9-amd64 (6.1 or later is needed)
+        ok       type information: /sys/kernel/btf/vmlinux is there
+        ok       lockdown: none
+        note     perf_event_open: with the kernel's part it fails: Permission denied; CAP_PERFMON is missing
+                 $ sudo setcap cap_bpf,cap_perfmon,cap_sys_ptrace+ep $(command -v caduceus)
+        note     eBPF program: it fails: Operation not permitted; CAP_BPF is missing
+                 $ sudo setcap cap_bpf,cap_perfmon,cap_sys_ptrace+ep $(command -v caduceus)
+        note     rings: not tried: they need the eBPF program
+        note     attaching: not tried: it needs the eBPF program
+        note     CAP_PERFMON: missing: without it there is no eBPF, and of the kernel only what kernel.perf_event_paranoid allows
+                 $ sudo setcap cap_bpf,cap_perfmon,cap_sys_ptrace+ep $(command -v caduceus)
+        note     CAP_BPF: missing: without it there is no eBPF
+                 $ sudo setcap cap_bpf,cap_perfmon,cap_sys_ptrace+ep $(command -v caduceus)
+        note     CAP_SYS_PTRACE: missing: without it there is no eBPF, and only one's own processes can be sampled
+                 $ sudo setcap cap_bpf,cap_perfmon,cap_sys_ptrace+ep $(command -v caduceus)
+        note     CAP_SYS_NICE: missing: without it the readers are of the normal class, and the Python frames of some samples are marked as unverified
+                 $ sudo setcap cap_bpf,cap_perfmon,cap_sys_nice,cap_sys_ptrace+ep $(command -v caduceus)
+        note     CAP_CHECKPOINT_RESTORE: missing: without it files that were deleted or replaced since they were mapped cannot be read
+                 $ sudo setcap cap_bpf,cap_checkpoint_restore,cap_perfmon,cap_sys_ptrace+ep $(command -v caduceus)
+        ok       CAP_SYS_ADMIN: not held; needed only where kernel.perf_event_paranoid is above 2
+        note     kernel.perf_event_paranoid: 2 (without CAP_PERFMON only user space is sampled, and Python frames rest on evidence; at 1 they are proven)
+                 $ sudo sysctl kernel.perf_event_paranoid=1
+        ok       kernel.unprivileged_bpf_disabled: 2 (any value will do with CAP_BPF)
+        ok       kernel.yama.ptrace_scope: 0 (any value below 3 will do with CAP_SYS_PTRACE)
+        ok       kernel.kptr_restrict: 0 (whether kernel functions have names was tried below)
+        ok       kernel.perf_event_max_sample_rate: 100000 (1000 samples a second are the default)
+        ok       kernel.perf_event_mlock_kb: 516 (whether the rings can be locked was tried above)
+        ok       net.core.bpf_jit_enable: 1 (the eBPF program is compiled)
+        note     kernel functions: none appear: nothing of the kernel may be seen
+                 $ sudo setcap cap_bpf,cap_perfmon,cap_sys_ptrace+ep $(command -v caduceus)
+        ok       container: none recognised
+        ok       seccomp: system calls are not filtered
+        ok       user namespace: the first one
+        ok       pid namespace: the first one
+        ok       open files: 1048576, to which caduceus raises 1024 itself (it needs 30 for 8 CPUs and 17 for each thread of the program)
+        ok       memory of the rings: 34 MiB (4352 KiB for each of 8 CPUs, at one sample in 1000 us of CPU time)
+
+      Sampling is possible.
 
       """
     #expect(DoctorText(Diagnosis(machine: .ordinaryUser)).text == text)
@@ -106,6 +157,8 @@ import Testing
   @Test func aPlainContainer() {
     let text = """
       Machine
+        problem  path: none: with eBPF it is not possible (not permitted: CAP_PERFMON, CAP_BPF and CAP_SYS_PTRACE missing), and without it neither (Operation not permitted)
+                 $ docker run --cap-add PERFMON --cap-add BPF --cap-add SYS_PTRACE IMAGE
         ok       kernel: 6.12.9-amd64 (6.1 or later is needed)
         ok       type information: /sys/kernel/btf/vmlinux is there
         ok       lockdown: none
@@ -126,7 +179,7 @@ import Testing
         note     CAP_CHECKPOINT_RESTORE: missing: without it files that were deleted or replaced since they were mapped cannot be read
                  $ docker run --cap-add PERFMON --cap-add BPF --cap-add SYS_PTRACE --cap-add CHECKPOINT_RESTORE IMAGE
         ok       CAP_SYS_ADMIN: not held; needed only where kernel.perf_event_paranoid is above 2
-        ok       kernel.perf_event_paranoid: 2 (any value up to 2 will do with CAP_PERFMON)
+        note     kernel.perf_event_paranoid: 2 (without CAP_PERFMON only user space is sampled, and Python frames rest on evidence; at 1 they are proven)
         ok       kernel.unprivileged_bpf_disabled: 2 (any value will do with CAP_BPF)
         ok       kernel.yama.ptrace_scope: not to be seen here
         ok       kernel.kptr_restrict: 0 (whether kernel functions have names was tried below)
@@ -141,7 +194,7 @@ import Testing
         ok       open files: 1048576, to which caduceus raises 1024 itself (it needs 80 for 8 CPUs and one for each thread of the program)
         ok       memory of the rings: 32 MiB (4 MiB for each of 8 CPUs, at one sample in 1000 us of CPU time)
 
-      Sampling is not possible: 5 problems.
+      Sampling is not possible: 6 problems.
 
       """
     #expect(DoctorText(Diagnosis(machine: .plainContainer)).text == text)
@@ -149,8 +202,8 @@ import Testing
 
   /// The escapes of ECMA-48: 32 green, 33 yellow, 31 red.
   @Test func colorsAreOnTheMarksAlone() {
-    let plain = DoctorText(Diagnosis(machine: .ordinaryUser)).text
-    let colored = DoctorText(Diagnosis(machine: .ordinaryUser), usesColors: true).text
+    let plain = DoctorText(Diagnosis(machine: .oldUbuntuUser)).text
+    let colored = DoctorText(Diagnosis(machine: .oldUbuntuUser), usesColors: true).text
     #expect(colored.contains("  \u{1b}[32mok\u{1b}[0m       lockdown: integrity\n"))
     #expect(colored.contains("  \u{1b}[33mnote\u{1b}[0m     rings: "))
     #expect(colored.contains("  \u{1b}[31mproblem\u{1b}[0m  CAP_BPF: missing\n"))
@@ -177,7 +230,7 @@ import Testing
 
   @Test func theKeysAreThoseThatAreDocumented() throws {
     let all = try object(Diagnosis(machine: .plainContainer, target: .healthy))
-    #expect(Set(all.keys) == ["can_sample", "findings", "machine", "target"])
+    #expect(Set(all.keys) == ["can_sample", "path", "findings", "machine", "target"])
     let machine = try #require(all["machine"] as? [String: Any])
     #expect(
       Set(machine.keys) == [
@@ -185,7 +238,7 @@ import Testing
         "no_new_privileges", "seccomp_filter", "user_namespace_nested", "pid_namespace",
         "pid_namespace_nested",
         "own_proc", "container", "open_files", "cpus", "ring_bytes", "period_ns", "available_bytes",
-        "perf_event_open", "bpf_load", "rings", "bpf_attach",
+        "perf_event_open", "bpf_load", "rings", "bpf_attach", "without_bpf",
       ])
     let settings = try #require(machine["settings"] as? [String: Any])
     #expect(settings["kernel.perf_event_paranoid"] as? Int == 2)
@@ -196,6 +249,7 @@ import Testing
     #expect(
       Set(target.keys) == [
         "pid", "own_pid", "refusal", "program", "command", "owner", "reading", "perf_event_open",
+        "without_bpf",
         "interpreter",
         "pid_namespace", "threads", "modules",
       ])
@@ -213,6 +267,28 @@ import Testing
     #expect(try object(Diagnosis(machine: .healthy))["target"] is NSNull)
   }
 
+  @Test func thePathIsThatOfTheMachine() throws {
+    func path(_ machine: MachineDiagnosis, _ change: (inout TargetDiagnosis) -> Void = { _ in }) throws
+      -> String?
+    {
+      var target = TargetDiagnosis.healthy
+      change(&target)
+      return try object(Diagnosis(machine: machine, target: target))["path"] as? String
+    }
+    #expect(try path(.healthy) == "bpf")
+    #expect(try path(.ordinaryUser) == "without_bpf")
+    #expect(try path(.plainContainer) == "none")
+    // A process that cannot be sampled has none.
+    #expect(try path(.healthy) { $0.reading = .failed(errno: EACCES, detail: "") } == "none")
+    func step(_ machine: MachineDiagnosis) throws -> [String: String]? {
+      let facts = try object(Diagnosis(machine: machine))["machine"] as? [String: Any]
+      return (facts?["without_bpf"] as? [String: Any])?["step"] as? [String: String]
+    }
+    #expect(try step(.healthy) == ["scheduling": "realtime", "frames": "proven"])
+    #expect(try step(.ordinaryUser) == ["scheduling": "short_slice", "frames": "evidence"])
+    #expect(try step(.plainContainer) == nil)
+  }
+
   @Test func anyTextComesThrough() throws {
     let odd = "\u{0}\u{1}\u{1f}\u{7f}\u{2028} \"quoted\" \\ / ü 中 🐍 \t\r\n"
     var target = TargetDiagnosis.healthy
@@ -225,7 +301,7 @@ import Testing
   }
 
   @Test func theFindingsAreTheLinesOfTheText() throws {
-    let diagnosis = Diagnosis(machine: .ordinaryUser, target: .healthy)
+    let diagnosis = Diagnosis(machine: .oldUbuntuUser, target: .healthy)
     let findings = try #require(try object(diagnosis)["findings"] as? [[String: Any]])
     let expected = findings.flatMap { finding -> [String] in
       let mark = (finding["mark"] as? String ?? "").padding(toLength: 9, withPad: " ", startingAt: 0)

@@ -29,19 +29,76 @@ extension MachineDiagnosis {
     facts.openFiles = 1024
     facts.openFilesLimit = 1_048_576
     facts.cpus = 8
-    facts.fixedDescriptors = 80
-    facts.ringBytes = 4 << 20
+    facts.programNeeds = CaptureNeeds(fixedDescriptors: 80, ringBytes: 4 << 20)
+    facts.unassistedNeeds = CaptureNeeds(fixedDescriptors: 30, threadDescriptors: 9, ringBytes: 6 << 20)
     facts.period = 1_000_000
     facts.availableMemory = 16 << 30
     facts.clockEvent = .worked
     facts.program = .worked
     facts.rings = .worked
     facts.attaching = .worked
+    facts.unassisted = .worked
+    facts.step = UnassistedStep(scheduling: .realtime, proves: true)
+    return facts
+  }
+
+  /// Where the eBPF program may not be loaded, so that nothing else of it could be tried.
+  mutating func forbidProgram() {
+    program = .failed(errno: EPERM, detail: "")
+    rings = .notTried("they need the eBPF program")
+    attaching = .notTried("it needs the eBPF program")
+  }
+
+  /// Where not even an event of one's own can be opened.
+  mutating func forbidEvents(_ code: Int32) {
+    clockEvent = .failed(errno: code, detail: "")
+    unassisted = .failed(errno: code, detail: "")
+    step = nil
+    unassistedNeeds = CaptureNeeds()
+  }
+
+  /// Capabilities that allow everything but eBPF.
+  static var withoutBPF: MachineDiagnosis {
+    var facts = healthy
+    facts.capabilities = CapabilitySet([.performance, .systemTrace, .systemPriority, .checkpoint])
+    facts.forbidProgram()
+    return facts
+  }
+
+  /// An ordinary user of a recent kernel that allows events of one's own.
+  static var ordinaryUser: MachineDiagnosis {
+    var facts = healthy
+    facts.settings["kernel.yama.ptrace_scope"] = "0"
+    facts.user = 1000
+    facts.capabilities = .none
+    facts.clockEvent = .failed(errno: EACCES, detail: "")
+    facts.forbidProgram()
+    facts.step = UnassistedStep(scheduling: .shortSlice, proves: false)
+    facts.unassistedNeeds = CaptureNeeds(
+      fixedDescriptors: 30, threadDescriptors: 17, ringBytes: (4 << 20) + (256 << 10))
+    return facts
+  }
+
+  /// An ordinary user of Debian, whose kernel refuses perf_event_open altogether.
+  static var ordinaryDebianUser: MachineDiagnosis {
+    var facts = ordinaryUser
+    facts.settings["kernel.perf_event_paranoid"] = "3"
+    facts.forbidEvents(EACCES)
+    return facts
+  }
+
+  /// Root of a container with all that sampling needs but a seccomp filter that lets perf_event_open through, and not
+  /// bpf.
+  static var filteredContainer: MachineDiagnosis {
+    var facts = healthy
+    facts.container = Container(kind: "docker", evidence: "/.dockerenv")
+    facts.isFiltered = true
+    facts.forbidProgram()
     return facts
   }
 
   /// An ordinary user of Ubuntu 22.04.
-  static var ordinaryUser: MachineDiagnosis {
+  static var oldUbuntuUser: MachineDiagnosis {
     var facts = healthy
     facts.kernelRelease = "5.15.0-91-generic"
     facts.lockdown = "integrity"
@@ -52,10 +109,8 @@ extension MachineDiagnosis {
     facts.capabilities = .none
     facts.openFilesLimit = 512
     facts.availableMemory = 100 << 20
-    facts.clockEvent = .failed(errno: EACCES, detail: "")
-    facts.program = .failed(errno: EPERM, detail: "")
-    facts.rings = .notTried("they need the eBPF program")
-    facts.attaching = .notTried("it needs the eBPF program")
+    facts.forbidEvents(EACCES)
+    facts.forbidProgram()
     return facts
   }
 
@@ -69,10 +124,8 @@ extension MachineDiagnosis {
     facts.isInitialPidNamespace = false
     facts.pidNamespace = 4_026_532_000
     facts.settings["kernel.yama.ptrace_scope"] = nil
-    facts.clockEvent = .failed(errno: EPERM, detail: "")
-    facts.program = .failed(errno: EPERM, detail: "")
-    facts.rings = .notTried("they need the eBPF program")
-    facts.attaching = .notTried("it needs the eBPF program")
+    facts.forbidEvents(EPERM)
+    facts.forbidProgram()
     return facts
   }
 }
@@ -87,6 +140,7 @@ extension TargetDiagnosis {
     facts.ownerName = "alice"
     facts.reading = .worked
     facts.clockEvent = .worked
+    facts.unassistedEvent = .worked
     facts.interpreter = Interpreter(
       version: "3.12.3", module: "/usr/bin/python3.12", layoutSource: .table, isValidated: true)
     facts.pidNamespace = 4_026_531_836

@@ -37,6 +37,23 @@ import Testing
     machine.settings["kernel.yama.ptrace_scope"] = "3"
     let protected = try finding("access", on: machine) { $0.reading = .failed(errno: EPERM, detail: "") }
     #expect(protected.text.contains("kernel.yama.ptrace_scope is 3"))
+    machine = .ordinaryUser
+    machine.settings["kernel.yama.ptrace_scope"] = "1"
+    let scoped = try finding("access", on: machine) { $0.reading = .failed(errno: EPERM, detail: "") }
+    #expect(scoped.text.contains("kernel.yama.ptrace_scope is 1, and CAP_SYS_PTRACE is missing"))
+  }
+
+  /// By the way that would be taken: an event with the kernel's part is not needed without eBPF.
+  @Test func accessWithoutEBPF() throws {
+    let own = try finding("access", on: .ordinaryUser) { $0.clockEvent = .failed(errno: EACCES, detail: "") }
+    #expect(
+      own == Finding(.ok, "access", "its memory can be read and its threads can be sampled, without eBPF"))
+    let refused = try finding("access", on: .ordinaryUser) {
+      $0.unassistedEvent = .failed(errno: EACCES, detail: "")
+    }
+    #expect(refused.mark == .problem && refused.text.contains("its threads cannot be sampled"))
+    // With eBPF the other event is nobody's concern.
+    #expect(try finding("access") { $0.unassistedEvent = .failed(errno: EACCES, detail: "") }.mark == .ok)
   }
 
   @Test func interpreters() throws {
@@ -77,6 +94,12 @@ import Testing
     let tooMany = try finding("threads", on: machine) { $0.threads = 21 }
     #expect(tooMany.mark == .problem && tooMany.text.contains("101 open files: the limit is 100"))
     #expect(tooMany.commands == ["ulimit -n 65536"])
+    // Without eBPF there is an event for each CPU: 30 of the machine and 9 for each thread.
+    machine = .withoutBPF
+    machine.openFilesLimit = 100
+    #expect(try finding("threads", on: machine) { $0.threads = 7 }.mark == .ok)
+    let perCPU = try finding("threads", on: machine) { $0.threads = 8 }
+    #expect(perCPU.mark == .problem && perCPU.text.contains("102 open files: the limit is 100"))
   }
 
   @Test func symbolsOfModules() throws {

@@ -70,6 +70,12 @@ struct DoctorFacts: Decodable {
     let open_files: OpenFiles
     let pid_namespace: UInt64
     let perf_event_open, bpf_load, rings, bpf_attach: Trial
+    let without_bpf: WithoutBPF
+  }
+  struct WithoutBPF: Decodable {
+    struct Step: Decodable { let scheduling, frames: String }
+    let outcome: String
+    let step: Step?
   }
   struct Module: Decodable, Equatable {
     let path, kind, symbols, file: String
@@ -91,13 +97,16 @@ struct DoctorFacts: Decodable {
   }
 
   let can_sample: Bool
+  let path: String
   let machine: Machine
   let target: Target?
 
   static func run(_ arguments: [String]) throws -> DoctorFacts {
-    let finished = try Caduceus.run(["doctor", "--json"] + arguments)
-    return try JSONDecoder().decode(Self.self, from: finished.output)
+    try Self(Caduceus.run(["doctor", "--json"] + arguments))
   }
+
+  /// From what it printed.
+  init(_ finished: Finished) throws { self = try JSONDecoder().decode(Self.self, from: finished.output) }
 }
 
 /// Runs the command line as somebody with fewer rights.
