@@ -75,6 +75,25 @@ public final class RecordStream {
     merge = RecordMerge(cpus.map(\.ring), target: target, clock: clock)
   }
 
+  /// The least ring that is of use: some samples with a whole stack.
+  public static let leastRingBytes = 256 << 10
+
+  /// The same with the largest rings that may be locked, none larger than `ringBytes` and none smaller than
+  /// `leastRingBytes`.
+  public static func largest(program: SamplingProgram, ringBytes: Int, target: Int32)
+    throws(PerfEventsError) -> RecordStream
+  {
+    var size = ringBytes
+    while true {
+      do throws(PerfEventsError) {
+        return try RecordStream(program: program, ringBytes: size, target: target)
+      } catch .mapRing(let bytes, EPERM) {
+        guard size / 2 >= leastRingBytes else { throw .mapRing(bytes: bytes, errno: EPERM) }
+        size /= 2
+      }
+    }
+  }
+
   private static func open(cpu: Int, program: SamplingProgram, ringBytes: Int) throws(PerfEventsError) -> Box
   {
     let classes = program.configuration.stackBytes

@@ -19,7 +19,7 @@ struct ProgramCapture {
     configuration.mainThreadOnly = options.mainThreadOnly
     configuration.stackBytes = ProgramConfiguration.stackClasses(largest: options.stackBytes)
     let program = try SamplingProgram(configuration)
-    let stream = try RecordStream(
+    let stream = try RecordStream.largest(
       program: program, ringBytes: options.chosenRingBytes, target: target.processID)
     let events = ClockEvents(
       program: program, period: options.period, mainThreadOnly: options.mainThreadOnly)
@@ -147,6 +147,11 @@ enum Capture {
     case .program(let own): own.stream.ringBytes * own.stream.cpuCount
     case .unassisted(let capture): (capture.ringBytes + capture.kernelRingBytes) * capture.cpuCount
     }
+  }
+
+  /// Bytes of one CPU's ring where they are fewer than were asked for, because no more memory may be locked; else nil.
+  func smallerRing(than asked: Int) -> Int? {
+    if case .program(let own) = self, own.stream.ringBytes < asked { own.stream.ringBytes } else { nil }
   }
 
   // MARK: Accounting

@@ -37,7 +37,12 @@ extension MachineDiagnosis {
   }
 
   /// What the way that would be taken needs.
-  public var needs: CaptureNeeds { path == .unassisted ? unassistedNeeds : programNeeds }
+  public var needs: CaptureNeeds {
+    if path == .unassisted { return unassistedNeeds }
+    var needs = programNeeds
+    if let lockableRing { needs.ringBytes = lockableRing }
+    return needs
+  }
 
   /// Whether what only eBPF needs may be missing.
   var hasAnotherWay: Bool { unassisted.hasWorked }

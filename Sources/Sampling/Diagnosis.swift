@@ -55,6 +55,7 @@ public struct Diagnosis: Equatable, Sendable {
     if let descriptors = trial.descriptors {
       machine.programNeeds.fixedDescriptors = descriptors + SamplingTrial.furtherDescriptors
     }
+    if let bytes = trial.ringBytes, bytes < machine.programNeeds.ringBytes { machine.lockableRing = bytes }
     let unassisted = UnassistedTrial()
     machine.unassisted = unassisted.outcome
     machine.step = unassisted.step

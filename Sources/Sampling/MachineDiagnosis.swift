@@ -86,6 +86,8 @@ public struct MachineDiagnosis: Equatable, Sendable {
   public var program = Trial.notTried("")
   /// Opening every CPU's output events and mapping its ring.
   public var rings = Trial.notTried("")
+  /// Bytes of one CPU's ring where no larger one may be locked; nil where there is no such limit.
+  public var lockableRing: Int?
   /// Attaching the program to an event.
   public var attaching = Trial.notTried("")
   /// Setting up everything that sampling without eBPF needs.

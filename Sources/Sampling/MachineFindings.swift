@@ -70,9 +70,26 @@ struct MachineFindings {
     [
       finding(facts.clockEvent, Self.perfEventOpen, "a cpu-clock event can be opened", explainClockEvent),
       finding(facts.program, "eBPF program", "the kernel accepts it", explainProgram),
-      finding(facts.rings, "rings", "they can be opened and mapped on every CPU", explainRings),
+      rings,
       finding(facts.attaching, "attaching", "the program can be attached to an event", explainAttaching),
     ]
+  }
+
+  private var rings: Finding {
+    guard facts.rings.hasWorked, let bytes = facts.lockableRing else {
+      return finding(facts.rings, "rings", "they can be opened and mapped on every CPU", explainRings)
+    }
+    let wanted = facts.programNeeds.ringBytes
+    return Finding(
+      .note, "rings",
+      "only \(bytes >> 10) KiB for each CPU instead of \(wanted >> 10) can be mapped, and may overflow sooner: "
+        + "\(SettingFindings.lockedMemory) and `ulimit -l` limit what may be locked",
+      commands: makeRoom(wanted))
+  }
+
+  /// The limit counts the ring and its control page, for all CPUs together (kernel/events/core.c, perf_mmap).
+  private func makeRoom(_ bytes: Int) -> [String] {
+    remedies.set(SettingFindings.lockedMemory, (bytes >> 10) + 4)
   }
 
   private func finding(
@@ -139,11 +156,9 @@ struct MachineFindings {
 
   private func explainRings(_ code: Int32, _ detail: String) -> (reason: String, commands: [String]) {
     guard code == EPERM, !detail.isEmpty else { return explainClockEvent(code, detail) }
-    // The limit counts the ring and its control page, for all CPUs together (kernel/events/core.c, perf_mmap).
-    let name = SettingFindings.lockedMemory
     return (
-      "; \(name) and `ulimit -l` limit what may be locked",
-      remedies.set(name, (facts.programNeeds.ringBytes >> 10) + 4)
+      "; \(SettingFindings.lockedMemory) and `ulimit -l` limit what may be locked",
+      makeRoom(facts.programNeeds.ringBytes)
     )
   }
 

@@ -129,6 +129,15 @@ public final class Sampler {
   /// Bytes of all rings.
   public var ringBytes: Int { capture.ringBytes }
 
+  /// What is to be said about the rings; nil where they are as they should be.
+  public var ringNotice: String? {
+    let asked = options.chosenRingBytes
+    guard let bytes = capture.smallerRing(than: asked) else { return nil }
+    return
+      "only \(bytes >> 10) KiB of ring for each CPU instead of \(asked >> 10): no more memory may be locked "
+      + "(kernel.perf_event_mlock_kb, ulimit -l, CAP_IPC_LOCK)"
+  }
+
   /// How samples are taken where it is without eBPF, and why; nil: with it.
   public var captureMethod: String? {
     guard let reason, let method = capture.method else { return nil }

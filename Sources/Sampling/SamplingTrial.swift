@@ -11,6 +11,8 @@ struct SamplingTrial {
   let program: Trial
   /// How the rings could be made.
   let rings: Trial
+  /// Bytes of one CPU's ring: as asked for, or what may be locked; nil where they could not be made.
+  let ringBytes: Int?
   /// How the program could be attached to an event of the calling thread.
   let attaching: Trial
   /// Descriptors that were open when the rings were; nil where they could not be made.
@@ -32,17 +34,20 @@ struct SamplingTrial {
     } catch {
       program = Self.failure(error)
       rings = .notTried("they need the eBPF program")
+      ringBytes = nil
       attaching = .notTried("it needs the eBPF program")
       descriptors = nil
       return
     }
     do throws(PerfEventsError) {
-      let stream = try RecordStream(
+      let stream = try RecordStream.largest(
         program: loaded, ringBytes: options.chosenRingBytes, target: getpid())
       descriptors = withExtendedLifetime(stream) { Self.openDescriptors() }
+      ringBytes = stream.ringBytes
       rings = .worked
     } catch {
       rings = Self.failure(error)
+      ringBytes = nil
       descriptors = nil
     }
     guard clockEvent == .worked else {

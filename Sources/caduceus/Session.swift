@@ -50,6 +50,7 @@ struct Session {
 
   private func announceMethod(_ sampler: Sampler) {
     if let method = sampler.captureMethod { write("Sampling \(method)\n", to: STDERR_FILENO) }
+    if let notice = sampler.ringNotice { write("Sampling with \(notice)\n", to: STDERR_FILENO) }
   }
 
   private var rateText: String {

@@ -111,6 +111,10 @@ extension Live {
         let attached = try Child.run(command + ["attach", "-d", "0.05", "\(program.pid)"])
         #expect(report.canSample == (attached.status == 0), "\(report.problems)\n\(attached.description)")
         expectTheSamePath(report, attached)
+        if report["path"]?.mark == "ok" {
+          let isSmaller = attached.errorText.contains("KiB of ring for each CPU instead of ")
+          #expect((report["rings"]?.mark == "note") == isSmaller, "\(attached.description)")
+        }
         if kibibytes == 0 { #expect(!report.canSample) }
       }
     }

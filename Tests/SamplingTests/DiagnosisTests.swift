@@ -170,6 +170,12 @@ import Testing
     Change("rings", .problem, "ulimit -l", ["sysctl kernel.perf_event_mlock_kb=4100"]) {
       $0.rings = .failed(errno: EPERM, detail: "mapping 4100 KiB")
     },
+    Change(
+      "rings", .note, "only 512 KiB for each CPU instead of 4096", ["sysctl kernel.perf_event_mlock_kb=4100"]
+    ) {
+      $0.lockableRing = 512 << 10
+    },
+    Change("memory of the rings", .ok, "4 MiB (") { $0.lockableRing = 512 << 10 },
     Change("rings", .problem, "open files", ["ulimit -n 65536"]) {
       $0.rings = .failed(errno: EMFILE, detail: "")
     },
