@@ -41,7 +41,7 @@ struct PictureLayout {
   struct Box {
     let node: Int
     /// Samples to the left of it, and its own.
-    let start: UInt64
+    var start: UInt64
     let weight: UInt64
   }
 
@@ -55,30 +55,44 @@ struct PictureLayout {
   init(_ tree: FlameTree) {
     self.tree = tree
     let (own, totals) = (tree.selfWeights, tree.totalWeights)
-    let profile = tree.profile
+    // A tree is many arrays: asking it for one thing at a time copies the references of all.
+    let (profile, frames, ends) = (tree.profile, tree.frames, tree.ends)
     let texts = profile.frames.map { "\(profile[$0.name]) \(profile[$0.file]):\($0.line)" }
-    func placed(_ children: [Int], from start: UInt64) -> [Box] {
-      var next = start
-      let heaviestFirst = children.sorted { left, right in
-        if totals[left] != totals[right] { return totals[left] > totals[right] }
-        return precedes(texts[Int(tree.frames[left].index)], texts[Int(tree.frames[right].index)])
+    func place(_ nodes: Range<Int>, from start: UInt64, into row: inout [Box]) {
+      let first = row.count
+      var next = nodes.lowerBound
+      while next < nodes.upperBound {
+        row.append(Box(node: next, start: start, weight: totals[next]))
+        next = ends[next]
       }
-      return heaviestFirst.map { node in
-        defer { next += totals[node] }
-        return Box(node: node, start: next, weight: totals[node])
+      guard row.count - first > 1 else { return }
+      row[first...].sort { left, right in
+        if left.weight != right.weight { return left.weight > right.weight }
+        return precedes(texts[Int(frames[left.node].index)], texts[Int(frames[right.node].index)])
+      }
+      var begin = start
+      for index in first..<row.count {
+        row[index].start = begin
+        begin += row[index].weight
       }
     }
     var rows: [[Box]] = []
-    var row = placed(tree.children(of: nil), from: 0)
+    var row: [Box] = []
+    place(0..<frames.count, from: 0, into: &row)
     while !row.isEmpty {
       rows.append(row)
-      row = row.flatMap { placed(tree.children(of: $0.node), from: $0.start) }
+      var next: [Box] = []
+      next.reserveCapacity(row.count)
+      for box in row { place(box.node + 1..<ends[box.node], from: box.start, into: &next) }
+      row = next
     }
     self.rows = rows
     total = own.reduce(0, +)
     var sums: [FrameLanguage: UInt64] = [:]
     for frame in profile.frames { sums[frame.language, default: 0] += 0 }
-    for (node, weight) in own.enumerated() { sums[tree.frame(of: node).language, default: 0] += weight }
+    for (node, weight) in own.enumerated() where weight > 0 {
+      sums[profile[frames[node]].language, default: 0] += weight
+    }
     languages = sums.map { (language: $0.key, weight: $0.value) }.sorted {
       $0.weight == $1.weight ? $0.language.rawValue < $1.language.rawValue : $0.weight > $1.weight
     }

@@ -117,7 +117,12 @@ struct FlameTree {
   var totalWeights: [UInt64] {
     var weights = selfWeights
     for node in weights.indices.reversed() {
-      weights[node] += children(of: node).reduce(0) { $0 + weights[$1] }
+      // Each child has its own children's by now.
+      var next = node + 1
+      while next < ends[node] {
+        weights[node] += weights[next]
+        next = ends[next]
+      }
     }
     return weights
   }
