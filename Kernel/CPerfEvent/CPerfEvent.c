@@ -18,17 +18,22 @@ static int open_event(struct perf_event_attr *attr, pid_t tid, int cpu) {
   return descriptor < 0 ? -errno : (int)descriptor;
 }
 
+/* What all cpu-clock events have in common. */
+static void set_clock(struct perf_event_attr *attr, uint64_t period, unsigned flags) {
+  attr->config = PERF_COUNT_SW_CPU_CLOCK;
+  attr->sample_period = period;
+  attr->disabled = 1;
+  attr->read_format = PERF_FORMAT_TOTAL_TIME_ENABLED | PERF_FORMAT_TOTAL_TIME_RUNNING | PERF_FORMAT_LOST;
+  attr->inherit = (flags & CADUCEUS_EVENT_INHERIT) != 0;
+  attr->inherit_thread = attr->inherit;
+  attr->enable_on_exec = (flags & CADUCEUS_EVENT_ENABLE_ON_EXEC) != 0;
+}
+
 int caduceus_open_clock_event(pid_t tid, int cpu, uint64_t period, unsigned flags) {
   struct perf_event_attr attr;
   memset(&attr, 0, sizeof attr);
   attr.type = PERF_TYPE_SOFTWARE;
-  attr.config = PERF_COUNT_SW_CPU_CLOCK;
-  attr.sample_period = period;
-  attr.disabled = 1;
-  attr.read_format = PERF_FORMAT_TOTAL_TIME_ENABLED | PERF_FORMAT_TOTAL_TIME_RUNNING;
-  attr.inherit = (flags & CADUCEUS_CLOCK_INHERIT) != 0;
-  attr.inherit_thread = attr.inherit;
-  attr.enable_on_exec = (flags & CADUCEUS_CLOCK_ENABLE_ON_EXEC) != 0;
+  set_clock(&attr, period, flags);
   return open_event(&attr, tid, cpu);
 }
 
@@ -63,19 +68,13 @@ int caduceus_open_sample_event(pid_t tid, int cpu, uint64_t period, uint32_t sta
   struct perf_event_attr attr;
   memset(&attr, 0, sizeof attr);
   set_common(&attr);
-  attr.config = PERF_COUNT_SW_CPU_CLOCK;
-  attr.sample_period = period;
-  attr.disabled = 1;
+  set_clock(&attr, period, flags);
   attr.sample_type |= PERF_SAMPLE_CALLCHAIN | PERF_SAMPLE_REGS_USER | PERF_SAMPLE_STACK_USER;
   attr.exclude_callchain_user = 1;
   attr.sample_regs_user = REGISTER_MASK;
   attr.sample_stack_user = stack_bytes;
   attr.wakeup_events = 1;
-  attr.read_format = PERF_FORMAT_TOTAL_TIME_ENABLED | PERF_FORMAT_TOTAL_TIME_RUNNING | PERF_FORMAT_LOST;
-  attr.inherit = (flags & CADUCEUS_THREAD_INHERIT) != 0;
-  attr.inherit_thread = attr.inherit;
-  attr.enable_on_exec = (flags & CADUCEUS_THREAD_ENABLE_ON_EXEC) != 0;
-  if (flags & CADUCEUS_THREAD_USER_ONLY) {
+  if (flags & CADUCEUS_EVENT_USER_ONLY) {
     attr.exclude_kernel = 1;
     attr.exclude_hv = 1;
     attr.exclude_callchain_kernel = 1;
@@ -95,7 +94,7 @@ int caduceus_open_switch_event(pid_t tid, unsigned flags) {
   attr.write_backward = 1;
   attr.watermark = 1;
   attr.wakeup_watermark = 1u << 31;
-  if (flags & CADUCEUS_THREAD_USER_ONLY) {
+  if (flags & CADUCEUS_EVENT_USER_ONLY) {
     attr.config = PERF_COUNT_SW_DUMMY;
     attr.exclude_kernel = 1;
     attr.exclude_hv = 1;
@@ -151,20 +150,16 @@ uint64_t caduceus_event_id(int event) {
   return ioctl(event, PERF_EVENT_IOC_ID, &id) < 0 ? 0 : id;
 }
 
-int caduceus_read_clock_event(int event, struct caduceus_event_count *count) {
-  uint64_t words[3];
-  memset(count, 0, sizeof *count);
-  if (read(event, words, sizeof words) != (ssize_t)sizeof words) return errno ? -errno : -EIO;
-  count->value = words[0];
-  count->time_enabled = words[1];
-  count->time_running = words[2];
-  return 0;
+static int read_words(int event, uint64_t *words, size_t count) {
+  ssize_t size = (ssize_t)(count * sizeof *words);
+  return read(event, words, (size_t)size) == size ? 0 : errno ? -errno : -EIO;
 }
 
-int caduceus_read_sample_event(int event, struct caduceus_event_count *count) {
+int caduceus_read_clock_event(int event, struct caduceus_event_count *count) {
   uint64_t words[4];
   memset(count, 0, sizeof *count);
-  if (read(event, words, sizeof words) != (ssize_t)sizeof words) return errno ? -errno : -EIO;
+  int failure = read_words(event, words, 4);
+  if (failure) return failure;
   count->value = words[0];
   count->time_enabled = words[1];
   count->time_running = words[2];
@@ -175,7 +170,8 @@ int caduceus_read_sample_event(int event, struct caduceus_event_count *count) {
 int caduceus_read_output_event(int event, struct caduceus_event_count *count) {
   uint64_t words[3];
   memset(count, 0, sizeof *count);
-  if (read(event, words, sizeof words) != (ssize_t)sizeof words) return errno ? -errno : -EIO;
+  int failure = read_words(event, words, 3);
+  if (failure) return failure;
   count->value = words[0];
   count->lost = words[2];
   return 0;

@@ -35,8 +35,8 @@ public final class ClockEvents {
   /// Opens the event of one thread (id in our namespace), disabled unless sampling has begun. `onExec`: it starts
   /// to count when the process executes its program.
   public func open(thread: Int32, onExec: Bool = false) throws(PerfEventsError) -> Opening {
-    var flags: UInt32 = mainThreadOnly ? 0 : CADUCEUS_CLOCK_INHERIT.rawValue
-    if onExec { flags |= CADUCEUS_CLOCK_ENABLE_ON_EXEC.rawValue }
+    var flags: UInt32 = mainThreadOnly ? 0 : CADUCEUS_EVENT_INHERIT.rawValue
+    if onExec { flags |= CADUCEUS_EVENT_ENABLE_ON_EXEC.rawValue }
     let event = caduceus_open_clock_event(thread, -1, period, flags)
     if event == -ESRCH { return .vanished }
     if event < 0 { throw .open(what: "the clock event of thread \(thread)", errno: -event) }
@@ -53,7 +53,7 @@ public final class ClockEvents {
   /// Tries what `open` does first, the event without its program, and closes it again: 0 or errno. `thread`: 0 for
   /// the calling one. The event is disabled, so that nothing is interrupted.
   public static func tryOpening(thread: Int32, period: UInt64) -> Int32 {
-    let event = caduceus_open_clock_event(thread, -1, period, CADUCEUS_CLOCK_INHERIT.rawValue)
+    let event = caduceus_open_clock_event(thread, -1, period, CADUCEUS_EVENT_INHERIT.rawValue)
     if event < 0 { return -event }
     Glibc.close(event)
     return 0
@@ -62,13 +62,13 @@ public final class ClockEvents {
   /// Lets all events interrupt from now on.
   public func enable() {
     isEnabled = true
-    for event in events.descriptors { _ = caduceus_event_enable(event) }
+    events.enable()
   }
 
   /// No interrupt happens after this returns.
   public func disable() {
     isEnabled = false
-    for event in events.descriptors { _ = caduceus_event_disable(event) }
+    events.disable()
   }
 
   /// Closes the own event of a thread that also has an inherited one.
@@ -94,7 +94,7 @@ public final class ClockEvents {
     }
     let wasEnabled = isEnabled
     if wasEnabled { disable() }
-    for event in events.descriptors { if let count = EventCount.read(event) { closed = closed + count } }
+    closed = closed + events.count
     events.removeAll()
     events = perCPU
     isPerCPU = true
@@ -104,9 +104,6 @@ public final class ClockEvents {
   /// What the threads' events counted, all together; after a switch to per-CPU sampling what they had counted
   /// until then. An event does not belong to one thread: the kernel swaps them between threads.
   public var count: EventCount {
-    if isPerCPU { return closed }
-    var sum = closed
-    for event in events.descriptors { if let count = EventCount.read(event) { sum = sum + count } }
-    return sum
+    isPerCPU ? closed : closed + events.count
   }
 }

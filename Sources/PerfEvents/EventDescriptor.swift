@@ -41,6 +41,19 @@ struct EventDescriptors: ~Copyable {
     return true
   }
 
+  /// Lets all of them count and interrupt.
+  func enable() { for descriptor in descriptors { _ = caduceus_event_enable(descriptor) } }
+
+  /// None of them interrupts after this returns.
+  func disable() { for descriptor in descriptors { _ = caduceus_event_disable(descriptor) } }
+
+  /// What they counted, all together.
+  var count: EventCount {
+    var sum = EventCount()
+    for descriptor in descriptors { if let count = EventCount.read(descriptor) { sum = sum + count } }
+    return sum
+  }
+
   mutating func removeAll() {
     for descriptor in descriptors { close(descriptor) }
     descriptors = []
@@ -54,6 +67,8 @@ public struct EventCount: Sendable, Equatable {
   public var value: UInt64 = 0
   /// Time the events were scheduled.
   public var timeRunning: UInt64 = 0
+  /// Records that had no room in a ring.
+  public var lost: UInt64 = 0
 
   /// Nothing counted.
   public init() {}
@@ -62,6 +77,7 @@ public struct EventCount: Sendable, Equatable {
     var sum = left
     sum.value &+= right.value
     sum.timeRunning &+= right.timeRunning
+    sum.lost &+= right.lost
     return sum
   }
 
@@ -72,6 +88,7 @@ public struct EventCount: Sendable, Equatable {
     var count = EventCount()
     count.value = raw.value
     count.timeRunning = raw.time_running
+    count.lost = raw.lost
     return count
   }
 }

@@ -46,8 +46,6 @@ public enum ReaderScheduling: UInt64, Sendable, Comparable {
     case lostSideband
     /// Samples whose thread is proven to have stood still, or for which there is evidence.
     case stoodStill
-    /// Samples that needed no proof: no interpreter was known.
-    case withoutLayout
     /// Nanoseconds of CPU time of the reader.
     case cpu
     /// Nanoseconds from interrupts to the end of the reads that followed.

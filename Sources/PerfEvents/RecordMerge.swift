@@ -83,15 +83,11 @@ struct RecordMerge: ~Copyable {
     var position = box.indexed
     var malformed = 0
     while position < head {
-      // struct perf_event_header: type 32, misc 16, size 16.
-      let header = box.ring.word(at: position)
-      let size = Int(header >> 48)
-      guard size >= 8, size % 8 == 0, position + UInt64(size) <= head else {
+      guard let (type, misc, size) = box.ring.header(at: position, before: head) else {
         malformed += 1
         position = head
         break
       }
-      let type = UInt32(truncatingIfNeeded: header)
       let isSample = type == RecordParser.typeSAMPLE
       let timeAt = isSample ? 32 : size - RecordParser.trailer + 8
       if size >= (isSample ? RecordParser.sampleFixed : 8 + RecordParser.trailer) {
@@ -99,7 +95,7 @@ struct RecordMerge: ~Copyable {
         pending.append(
           Pending(
             time: box.ring.word(at: position + UInt64(timeAt)), position: position, size: UInt16(size),
-            misc: UInt16(truncatingIfNeeded: header >> 32), type: UInt8(truncatingIfNeeded: type),
+            misc: misc, type: UInt8(truncatingIfNeeded: type),
             isNames: isSample && identifier == box.namesID, ring: UInt16(index)))
       } else if isSample {
         malformed += 1

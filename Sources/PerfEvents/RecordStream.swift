@@ -83,14 +83,8 @@ public final class RecordStream {
   public static func largest(program: SamplingProgram, ringBytes: Int, target: Int32)
     throws(PerfEventsError) -> RecordStream
   {
-    var size = ringBytes
-    while true {
-      do throws(PerfEventsError) {
-        return try RecordStream(program: program, ringBytes: size, target: target)
-      } catch .mapRing(let bytes, EPERM) {
-        guard size / 2 >= leastRingBytes else { throw .mapRing(bytes: bytes, errno: EPERM) }
-        size /= 2
-      }
+    try Ring.largest(ringBytes, least: leastRingBytes) { bytes throws(PerfEventsError) in
+      try RecordStream(program: program, ringBytes: bytes, target: target)
     }
   }
 

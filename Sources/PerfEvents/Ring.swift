@@ -38,11 +38,24 @@ import Snapshots
       let address = unsafe mmap(nil, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0),
       unsafe address != MAP_FAILED
     else { throw .mapRing(bytes: bytes, errno: errno) }
-    unsafe control = address
-    unsafe data = UnsafeRawPointer(address) + page
     unsafe caduceus_ring_set_data_offset(address, UInt64(page))
-    mappedBytes = bytes
-    self.capacity = capacity
+    unsafe self.init(owning: address, mappedBytes: bytes, capacity: capacity)
+  }
+
+  /// Opens what needs rings of `bytes` each, or, where no more memory may be locked, of the half, the quarter and so on,
+  /// of at least `least` bytes.
+  static func largest<Opened>(
+    _ bytes: Int, least: Int, _ open: (_ bytes: Int) throws(PerfEventsError) -> Opened
+  ) throws(PerfEventsError) -> Opened {
+    var size = bytes
+    while true {
+      do throws(PerfEventsError) {
+        return try open(size)
+      } catch {
+        guard case .mapRing(_, EPERM) = error, size / 2 >= least else { throw error }
+        size /= 2
+      }
+    }
   }
 
   deinit { unsafe munmap(control, mappedBytes) }
@@ -61,6 +74,15 @@ import Snapshots
   /// The 64-bit word at a position; records are 8-byte aligned, so that no word wraps.
   func word(at position: UInt64) -> UInt64 {
     unsafe data.load(fromByteOffset: Int(position) & (capacity - 1), as: UInt64.self)
+  }
+
+  /// The header of the record at a position (struct perf_event_header: type 32, misc 16, size 16); nil where its size
+  /// cannot be: too small, uneven, or beyond `head`.
+  func header(at position: UInt64, before head: UInt64) -> (type: UInt32, misc: UInt16, size: Int)? {
+    let word = word(at: position)
+    let size = Int(word >> 48)
+    guard size >= 8, size % 8 == 0, position + UInt64(size) <= head else { return nil }
+    return (UInt32(truncatingIfNeeded: word), UInt16(truncatingIfNeeded: word >> 32), size)
   }
 
   /// Lends the bytes of one record, which must not have been released; `scratch` holds it where it wraps.

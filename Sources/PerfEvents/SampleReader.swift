@@ -132,9 +132,12 @@ import SwitchProof
   }
 
   /// Makes it look at its ring: side-band records alone do not wake it.
-  func lookNow() {
+  func lookNow() { Self.signal(wake.descriptor) }
+
+  /// Makes an eventfd(2) readable.
+  private static func signal(_ descriptor: Int32) {
     var one: UInt64 = 1
-    _ = unsafe write(wake.descriptor, &one, 8)
+    _ = unsafe write(descriptor, &one, 8)
   }
 
   /// Position behind the youngest record that the kernel has written.
@@ -202,18 +205,15 @@ import SwitchProof
       guard position < head else { return false }
       guard handled < Self.recordsPerWakeUp else { return true }
       handled += 1
-      // struct perf_event_header: type 32, misc 16, size 16.
-      let header = ring.word(at: position)
-      let size = Int(header >> 48)
-      guard size >= 8, size % 8 == 0, position + UInt64(size) <= head else {
+      guard let (type, _, size) = ring.header(at: position, before: head) else {
         advance(to: head)
         return false
       }
       ring.withRecord(at: position, size: size, scratch: scratch) { record in
-        if UInt32(truncatingIfNeeded: header) == RecordParser.typeSAMPLE {
+        if type == RecordParser.typeSAMPLE {
           handle(sample: record)
         } else {
-          handle(sideband: record, type: UInt32(truncatingIfNeeded: header))
+          handle(sideband: record, type: type)
         }
       }
       advance(to: position + UInt64(size))
@@ -239,8 +239,7 @@ import SwitchProof
   /// Tells us of a thread that is to be watched, or (negative) no longer.
   private func tell(_ thread: Int32) {
     board.give(notice: thread)
-    var one: UInt64 = 1
-    _ = unsafe write(notice, &one, 8)
+    Self.signal(notice)
   }
 
   // MARK: Samples
@@ -259,7 +258,6 @@ import SwitchProof
     }
     let (slot, layout) = unsafe layouts.inForce
     if slot == 0 || sample.registers.isEmpty {
-      board[.withoutLayout] += 1
       return emit(sample, slot: 0, status: PYTHON_CHAIN_NO_LAYOUT)
     }
     guard let thread = threads.find(stamp.tid) else {

@@ -20,7 +20,7 @@ import SwitchProof
 
   /// Opens the event of a thread; nil: the thread has ended.
   init?(thread: Int32, userOnly: Bool) throws(PerfEventsError) {
-    let descriptor = caduceus_open_switch_event(thread, userOnly ? CADUCEUS_THREAD_USER_ONLY.rawValue : 0)
+    let descriptor = caduceus_open_switch_event(thread, userOnly ? CADUCEUS_EVENT_USER_ONLY.rawValue : 0)
     if descriptor == -ESRCH { return nil }
     if descriptor < 0 { throw .open(what: "the switch event of thread \(thread)", errno: -descriptor) }
     event = EventDescriptor(owning: descriptor)

@@ -69,21 +69,14 @@ public final class UnassistedCapture {
     var wanted = min(max(configuration.ringBytes / 2, Self.leastRing), 4 << 20)
     // What an ordinary user may lock is for the threads' switch rings, too.
     if userOnly { wanted = min(wanted, 1 << 18) }
-    let asked = wanted
-    var rings: [Shelf] = []
-    while true {
-      do {
-        rings = []
-        for event in sidebands.descriptors { rings.append(Shelf(try Ring(event: event, capacity: wanted))) }
-        break
-      } catch {
-        guard case .mapRing(_, EPERM) = error, wanted > Self.leastRing else { throw error }
-        rings = []
-        wanted /= 2
-      }
+    let ringEvents = sidebands.descriptors
+    let (size, rings) = try Ring.largest(wanted, least: Self.leastRing) { bytes throws(PerfEventsError) in
+      var rings: [Shelf] = []
+      for event in ringEvents { rings.append(Shelf(try Ring(event: event, capacity: bytes))) }
+      return (bytes, rings)
     }
-    kernelRingBytes = wanted
-    hasSmallerRings = wanted < asked
+    kernelRingBytes = size
+    hasSmallerRings = size < wanted
     copyBytes = min(configuration.stackBytes, 16384) & ~7
     var own: [IndexedRing] = []
     for (index, cpu) in cpus.enumerated() {
@@ -119,7 +112,7 @@ public final class UnassistedCapture {
 
   /// Throws where not even a switch event of our own thread may be opened.
   public static func checkRights() throws(PerfEventsError) {
-    let event = caduceus_open_switch_event(0, CADUCEUS_THREAD_USER_ONLY.rawValue)
+    let event = caduceus_open_switch_event(0, CADUCEUS_EVENT_USER_ONLY.rawValue)
     if event < 0 { throw .open(what: "an event of our own", errno: -event) }
     close(event)
   }
@@ -140,9 +133,9 @@ public final class UnassistedCapture {
     // A second set of events would sample it twice: there is no program that could tell.
     if events.threads.contains(thread) { return .opened }
     if try threads.watch(thread, own: own, userOnly: userOnly) == .vanished { return .vanished }
-    var flags: UInt32 = configuration.mainThreadOnly ? 0 : CADUCEUS_THREAD_INHERIT.rawValue
-    if onExec { flags |= CADUCEUS_THREAD_ENABLE_ON_EXEC.rawValue }
-    if userOnly { flags |= CADUCEUS_THREAD_USER_ONLY.rawValue }
+    var flags: UInt32 = configuration.mainThreadOnly ? 0 : CADUCEUS_EVENT_INHERIT.rawValue
+    if onExec { flags |= CADUCEUS_EVENT_ENABLE_ON_EXEC.rawValue }
+    if userOnly { flags |= CADUCEUS_EVENT_USER_ONLY.rawValue }
     do throws(PerfEventsError) {
       for index in cpus.indices {
         guard try open(thread, on: index, flags) else {
@@ -201,9 +194,6 @@ public final class UnassistedCapture {
   /// Threads that got no switch ring because no more memory may be locked.
   public var threadsWithoutRing: UInt64 { threads.refused }
 
-  /// Whether a thread has a switch ring.
-  public func isWatched(_ thread: Int32) -> Bool { threads.contains(thread) }
-
   /// Watches threads that the readers have met, and forgets those that have ended. `own`: a thread's id as the target
   /// numbers it; nil where it is gone.
   public func takeNotices(own: (Int32) -> Int32?) {
@@ -214,7 +204,7 @@ public final class UnassistedCapture {
         if thread < 0 {
           threads.forget(-thread, sequences: { sequences })
         } else if !configuration.mainThreadOnly || thread == configuration.target, let own = own(thread) {
-          _ = try? watch(thread: thread, own: own)
+          try? watch(thread: thread, own: own)
         }
       }
     }
@@ -239,13 +229,13 @@ public final class UnassistedCapture {
   /// Lets all events interrupt from now on.
   public func enable() {
     isEnabled = true
-    for event in events.descriptors { _ = caduceus_event_enable(event) }
+    events.enable()
   }
 
   /// Ends sampling: no interrupt happens after this returns, and the readers have handed on all there was.
   public func disable() {
     isEnabled = false
-    for event in events.descriptors { _ = caduceus_event_disable(event) }
+    events.disable()
     finishReaders()
   }
 
@@ -318,7 +308,6 @@ public final class UnassistedCapture {
       sum.stoodStill += board[.stoodStill]
       sum.lag += board[.lag]
       sum.calls += board[.calls]
-      sum.withoutLayout += board[.withoutLayout]
       for refusal in UnverifiedCause.allCases { sum.refusals[refusal.rawValue] += board[refusal] }
       sum.readerCPU += board[.cpu]
       sum.watchdog += board[.watchdog]
@@ -328,23 +317,13 @@ public final class UnassistedCapture {
   }
 
   /// What the clock events counted, all together.
-  public var count: EventCount {
-    var sum = EventCount()
-    var raw = caduceus_event_count()
-    for event in events.descriptors where unsafe caduceus_read_sample_event(event, &raw) == 0 {
-      sum.value &+= raw.value
-      sum.timeRunning &+= raw.time_running
-    }
-    return sum
-  }
+  public var count: EventCount { events.count }
 
   /// The kernel's own counts of lost records.
   public var lost: RecordStream.Lost {
     var lost = RecordStream.Lost()
+    lost.samples = count.lost
     var raw = caduceus_event_count()
-    for event in events.descriptors where unsafe caduceus_read_sample_event(event, &raw) == 0 {
-      lost.samples &+= raw.lost
-    }
     for event in sidebands.descriptors + threadSidebands.descriptors
     where unsafe caduceus_read_output_event(event, &raw) == 0 {
       lost.sideband &+= raw.lost

@@ -48,8 +48,6 @@ public struct UnassistedCounts: Sendable {
   public var lag: UInt64 = 0
   /// Calls that read the target's memory.
   public var calls: UInt64 = 0
-  /// Samples that needed no proof.
-  public var withoutLayout: UInt64 = 0
   /// Samples without proof, by `UnverifiedCause.rawValue`.
   public var refusals: [UInt64] = Array(repeating: 0, count: UnverifiedCause.allCases.count)
   /// Nanoseconds of CPU time of the readers.
@@ -58,7 +56,4 @@ public struct UnassistedCounts: Sendable {
   public var watchdog: UInt64 = 0
   /// Largest share of one CPU that a reader took over 100 ms, in percent.
   public var largestShare: UInt64 = 0
-
-  /// Samples without proof.
-  public var refused: UInt64 { refusals.reduce(0, +) }
 }

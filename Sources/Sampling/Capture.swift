@@ -181,7 +181,7 @@ enum Capture {
   var lostSamples: UInt64 {
     switch self {
     case .program(let own): own.program.counts.ringFull + own.program.counts.outputErrors
-    case .unassisted(let capture): capture.counts.lostSamples + capture.lost.samples
+    case .unassisted(let capture): capture.counts.lostSamples + capture.count.lost
     }
   }
 

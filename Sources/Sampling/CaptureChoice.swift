@@ -66,7 +66,5 @@ extension UnassistedConfiguration {
     self.init(target: target.processID, period: options.period, ringBytes: options.chosenRingBytes)
     mainThreadOnly = options.mainThreadOnly
     stackBytes = options.stackBytes
-    allowRealtime = options.realtimeReaders
-    userOnly = options.evidenceOnly
   }
 }

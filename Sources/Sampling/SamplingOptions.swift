@@ -24,10 +24,6 @@ public struct SamplingOptions: Sendable {
   public var withoutBPF: String?
   /// Samples whose Python frames are not proven are dropped. Without eBPF only: with it there are none.
   public var strict = false
-  /// Without eBPF: whether the readers may ask for the real-time class.
-  public var realtimeReaders = true
-  /// Without eBPF: whether to do as for a user to whom the kernel shows nothing of its own part.
-  public var evidenceOnly = false
   /// Bytes of one CPU's ring, a power of two; nil: by the interval.
   public var ringBytes: Int?
 

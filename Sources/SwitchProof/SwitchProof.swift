@@ -100,9 +100,7 @@ public enum SwitchProof {
   public static func refusal(interruptedAt time: UInt64, with registers: Registers, _ history: SwitchHistory)
     -> UnverifiedCause?
   {
-    if let refusal = order(interruptedAt: time, history.newest, history.second, history.third, history) {
-      return refusal
-    }
+    if let refusal = order(interruptedAt: time, history) { return refusal }
     guard let second = history.second, second.kind == .registers else { return .historyBroken }
     return isSame(second.registers, registers) ? nil : .registersDiffer
   }
@@ -112,18 +110,17 @@ public enum SwitchProof {
     head == history.head ? nil : .switchedMeanwhile
   }
 
-  /// Step 1. `before`: the record before the two that a single switch writes.
-  private static func order(
-    interruptedAt time: UInt64, _ newest: SwitchRecord?, _ second: SwitchRecord?, _ before: SwitchRecord?,
-    _ history: SwitchHistory
-  ) -> UnverifiedCause? {
-    guard let newest, newest.time > time else { return history.since < time ? .running : .notWatched }
+  /// Step 1: the two records that a single switch writes, and the one before them.
+  private static func order(interruptedAt time: UInt64, _ history: SwitchHistory) -> UnverifiedCause? {
+    guard let newest = history.newest, newest.time > time else {
+      return history.since < time ? .running : .notWatched
+    }
     switch newest.kind {
     case .in, .registers: return .running
     case .other: return .historyBroken
     case .out: break
     }
-    guard let second else { return .historyBroken }
+    guard let second = history.second else { return .historyBroken }
     if second.kind == .in, second.time <= time {
       // OUT without its registers: they were not written.
       return .historyBroken
@@ -131,7 +128,9 @@ public enum SwitchProof {
     guard second.kind == .registers, second.time > time, second.time <= newest.time else {
       return second.kind == .in || second.kind == .out ? .switchedAgain : .historyBroken
     }
-    guard let before else { return history.isComplete && history.since < time ? nil : .historyBroken }
+    guard let before = history.third else {
+      return history.isComplete && history.since < time ? nil : .historyBroken
+    }
     if before.time > time { return before.kind == .other ? .historyBroken : .switchedAgain }
     return before.kind == .in ? nil : .historyBroken
   }

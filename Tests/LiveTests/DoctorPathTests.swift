@@ -20,7 +20,7 @@ extension Live {
       let folder = try Folder()
       let interpreter = try Interpreter.everybodys(amongst: Interpreter.supported)
       let program = try Program("result.py", ["1"], with: interpreter)
-      let binary = try Restricted.binary(in: folder)
+      let binary = try Caduceus.publicCopy(in: folder)
       let report = try DoctorReport(Child.run(prefix + [binary, "doctor", "\(program.pid)"]))
       let attached = try Child.run(prefix + [binary, "attach", "-d", "0.05", "\(program.pid)"])
       #expect(report.canSample == (attached.status == 0), "\(report.problems)\n\(attached.description)")
@@ -49,7 +49,7 @@ extension Live {
       let folder = try Folder()
       let interpreter = try Interpreter.everybodys(amongst: Interpreter.supported)
       let program = try Program("result.py", ["1"], with: interpreter, as: isOwn ? Restricted.nobody : [])
-      let binary = try Restricted.binary(in: folder)
+      let binary = try Caduceus.publicCopy(in: folder)
       let somebody = Restricted.nobody + [binary]
       try withSetting("kernel.perf_event_paranoid", 2) {
         let report = try DoctorReport(Child.run(somebody + ["doctor", "\(program.pid)"]))
@@ -78,7 +78,7 @@ extension Live {
     @Test(.enabled(if: Machine.isRoot, "only root can change sysctls"), arguments: [-1, 3, 4])
     func paranoidKernels(_ value: Int) throws {
       let folder = try Folder()
-      let binary = try Restricted.binary(in: folder)
+      let binary = try Caduceus.publicCopy(in: folder)
       let interpreter = try Interpreter.everybodys(amongst: Interpreter.supported)
       // Of the same user: another one's program may not be attached to anyway.
       let program = try Program("result.py", ["1"], with: interpreter, as: Restricted.nobody)
@@ -105,7 +105,7 @@ extension Live {
       let interpreter = try Interpreter.everybodys(amongst: Interpreter.supported)
       let program = try Program("result.py", ["1"], with: interpreter, as: Restricted.nobody)
       let somebody = Restricted.nobody(with: ["perfmon", "bpf", "sys_ptrace"])
-      let command = try ["prlimit", "--memlock=0:0"] + somebody + [Restricted.binary(in: folder)]
+      let command = try ["prlimit", "--memlock=0:0"] + somebody + [Caduceus.publicCopy(in: folder)]
       try withSetting("kernel.perf_event_mlock_kb", kibibytes) {
         let report = try DoctorReport(Child.run(command + ["doctor", "\(program.pid)"]))
         let attached = try Child.run(command + ["attach", "-d", "0.05", "\(program.pid)"])

@@ -15,7 +15,7 @@ extension Live {
     private func report(_ prefix: [String] = [], _ arguments: [String] = []) throws -> DoctorReport {
       let folder = try Folder()
       return try DoctorReport(
-        Child.run(prefix + [Restricted.binary(in: folder), "doctor"] + arguments, within: 120))
+        Child.run(prefix + [Caduceus.publicCopy(in: folder), "doctor"] + arguments, within: 120))
     }
 
     /// The values that /proc/sys has, or that there is none.
@@ -160,7 +160,7 @@ extension Live {
     @Test(.enabled(if: Machine.isRoot && Machine.find("setcap") != nil, "only root can run setcap"))
     func theCommandHelps() throws {
       let folder = try Folder()
-      let binary = try Restricted.binary(in: folder)
+      let binary = try Caduceus.publicCopy(in: folder)
       let before = try DoctorReport(Child.run(Restricted.nobody + [binary, "doctor"]))
       let command = try #require(before["CAP_BPF"]?.commands.first)
       #expect(command.hasPrefix("sudo "))
@@ -256,7 +256,8 @@ extension Live {
       let name = "kernel.perf_event_mlock_kb"
       let folder = try Folder()
       let somebody = Restricted.nobody(with: ["perfmon", "bpf", "sys_ptrace"])
-      let command = try ["prlimit", "--memlock=0:0"] + somebody + [Restricted.binary(in: folder), "doctor"]
+      let command =
+        try ["prlimit", "--memlock=0:0"] + somebody + [Caduceus.publicCopy(in: folder), "doctor"]
       let report = try withSetting(name, 0) { try DoctorReport(Child.run(command)) }
       #expect(report.problems.map(\.subject) == ["path", "rings"], "\(report.problems)")
       let advice = try #require(report["rings"]?.commands.first)

@@ -101,14 +101,12 @@ extension Live {
 
     // MARK: Rights
 
-    private static let nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
-
     /// Of somebody else's process.
     @Test(.enabled(if: Machine.isRoot, "only root can become somebody else")) func withoutRights() throws {
       let folder = try Folder()
       let target = try Child(["cat"])
       let finished = try Child.run(
-        Self.nobody + [Caduceus.publicCopy(in: folder), "attach", "\(target.pid)"])
+        Restricted.nobody + [Caduceus.publicCopy(in: folder), "attach", "\(target.pid)"])
       let line = try message(finished)
       for words in [
         "not permitted", "CAP_PERFMON", "CAP_BPF", "CAP_SYS_PTRACE", "sudo",
@@ -148,12 +146,12 @@ extension Live {
     {
       let folder = try Folder()
       let interpreter = try Interpreter.everybodys(amongst: Interpreter.supported)
-      let program = try Program("sandwich.py", ["0.5"], with: interpreter, as: Self.nobody)
+      let program = try Program("sandwich.py", ["0.5"], with: interpreter, as: Restricted.nobody)
       try FileManager.default.createDirectory(atPath: folder.file("open"), withIntermediateDirectories: false)
       unsafe chmod(folder.file("open"), 0o777)
       let set = "-all,+perfmon,+bpf,+sys_ptrace"
       let child = try Child(
-        Self.nobody + ["--inh-caps=\(set)", "--ambient-caps=\(set)"] + [
+        Restricted.nobody + ["--inh-caps=\(set)", "--ambient-caps=\(set)"] + [
           Caduceus.publicCopy(in: folder), "attach", "--collapsed", "-o", folder.file("open/out"),
           "\(program.pid)",
         ])
@@ -177,14 +175,14 @@ extension Live {
       let hidden = folder.file("hidden/python3")
       try FileManager.default.copyItem(atPath: interpreter.path, toPath: hidden)
       let wait = "import os; os.write(1, b'ready\\n'); os.read(0, 1)"
-      let child = try Child(Self.nobody + [hidden, "-S", "-c", wait])
+      let child = try Child(Restricted.nobody + [hidden, "-S", "-c", wait])
       _ = try child.line()
       unsafe chmod(folder.file("hidden"), 0o700)
       let set = "-all,+perfmon,+bpf,+sys_ptrace"
       let command = [
         "--inh-caps=\(set)", "--ambient-caps=\(set)", try Caduceus.publicCopy(in: folder), "attach",
       ]
-      let line = try message(Child.run(Self.nobody + command + ["\(child.pid)"]))
+      let line = try message(Child.run(Restricted.nobody + command + ["\(child.pid)"]))
       #expect(line.contains("cannot read \(hidden)"), "\(line)")
       #expect(line.contains("sudo"), "no advice: \(line)")
     }
@@ -214,10 +212,10 @@ extension Live {
     func aFolderOfSomebodyElse() throws {
       let folder = try Folder()
       let interpreter = try Interpreter.everybodys(amongst: Interpreter.supported)
-      let program = try Program("result.py", ["1"], with: interpreter, as: Self.nobody)
+      let program = try Program("result.py", ["1"], with: interpreter, as: Restricted.nobody)
       let set = "-all,+perfmon,+bpf,+sys_ptrace"
       let finished = try Child.run(
-        Self.nobody + ["--inh-caps=\(set)", "--ambient-caps=\(set)"] + [
+        Restricted.nobody + ["--inh-caps=\(set)", "--ambient-caps=\(set)"] + [
           Caduceus.publicCopy(in: folder), "attach", "-o", folder.file("out"), "\(program.pid)",
         ])
       #expect(try message(finished).contains("cannot write \(folder.file("out")): Permission denied"))

@@ -6,17 +6,6 @@ import Testing
 extension Live {
   @Suite(.enabled(if: Machine.isRoot || Machine.isCI, "only root can become somebody else"))
   struct OrdinaryUserTests {
-    private static let nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
-
-    /// Sets a sysctl for the time of a test.
-    private func with(_ setting: String, _ value: String, _ body: () throws -> Void) throws {
-      let path = "/proc/sys/" + setting.replacingOccurrences(of: ".", with: "/")
-      let before = Machine.setting(setting)
-      try Data(value.utf8).write(to: URL(fileURLWithPath: path))
-      defer { try? Data(before.utf8).write(to: URL(fileURLWithPath: path)) }
-      try body()
-    }
-
     /// Samples a program of the user's that spins for a second and a half.
     private func sample(_ options: [String] = [], limit: [String] = []) throws -> (Finished, CollapsedFile) {
       let folder = try Folder()
@@ -38,10 +27,10 @@ extension Live {
       while time.process_time() < end:
           middle()
       """.write(toFile: script, atomically: false, encoding: .utf8)
-      let program = try Child(Self.nobody + [interpreter.path, "-S", script])
+      let program = try Child(Restricted.nobody + [interpreter.path, "-S", script])
       _ = try program.line()
       let arguments = ["attach", "--ledger", "--collapsed", "-o", folder.file("open/out"), "\(program.pid)"]
-      let child = try Child(limit + Self.nobody + [binary] + options + arguments)
+      let child = try Child(limit + Restricted.nobody + [binary] + options + arguments)
       _ = try child.errorLines(2)
       program.send("go\n")
       let finished = try child.finish()
@@ -50,7 +39,7 @@ extension Live {
     }
 
     @Test func anOwnProcess() throws {
-      try with("kernel.perf_event_paranoid", "2") {
+      try withSetting("kernel.perf_event_paranoid", 2) {
         let (finished, stacks) = try sample()
         for words in [
           "Sampling without eBPF (not permitted: ", "CAP_BPF", "missing", "rest on evidence", "normal class",
@@ -74,8 +63,8 @@ extension Live {
 
     /// Little memory may be locked: smaller rings, and said so.
     @Test func withLittleLockedMemory() throws {
-      try with("kernel.perf_event_paranoid", "2") {
-        try with("kernel.perf_event_mlock_kb", "128") {
+      try withSetting("kernel.perf_event_paranoid", 2) {
+        try withSetting("kernel.perf_event_mlock_kb", 128) {
           let (finished, stacks) = try sample(limit: ["prlimit", "--memlock=0:0"])
           #expect(
             finished.errorText.contains("KiB of ring for each CPU (kernel.perf_event_mlock_kb, ulimit -l)"),
@@ -91,9 +80,9 @@ extension Live {
       let interpreter = try Interpreter.everybodys(amongst: Interpreter.supported)
       unsafe chmod(folder.path, 0o777)
       let spin = "def spin():\n  return sum(range(1000))\nfor _ in range(60000): spin()"
-      try with("kernel.perf_event_paranoid", "2") {
+      try withSetting("kernel.perf_event_paranoid", 2) {
         let finished = try Child.run(
-          Self.nobody + [Caduceus.publicCopy(in: folder), "run", "--ledger", "--collapsed", "-o"]
+          Restricted.nobody + [Caduceus.publicCopy(in: folder), "run", "--ledger", "--collapsed", "-o"]
             + [folder.file("out"), "--", interpreter.path, "-S", "-c", spin])
         #expect(finished.status == 0, "\(finished.description)")
         #expect(try LedgerReport(finished.errorText).addsUp, "\(finished.description)")

@@ -12,9 +12,10 @@
 /* Registers in a sample, in the order of their bits: ax bx cx dx si di bp sp ip r8 ... r15. */
 #define CADUCEUS_REGISTER_COUNT 17
 
-enum caduceus_clock_flags {
-  CADUCEUS_CLOCK_INHERIT = 1,      /* threads created later are sampled, too */
-  CADUCEUS_CLOCK_ENABLE_ON_EXEC = 2,
+enum caduceus_event_flags {
+  CADUCEUS_EVENT_INHERIT = 1,        /* threads created later are sampled, too */
+  CADUCEUS_EVENT_ENABLE_ON_EXEC = 2,
+  CADUCEUS_EVENT_USER_ONLY = 4,      /* nothing of the kernel: what an ordinary user may have */
 };
 
 /* A cpu-clock event, disabled: of one thread (cpu = -1), or of everything on one CPU (tid = -1).
@@ -27,12 +28,6 @@ int caduceus_open_output_event(int cpu, uint32_t stack_bytes, uint32_t wakeup_by
 
 /* An event of one CPU that only carries mappings, program names, forks and exits. */
 int caduceus_open_sideband_event(int cpu);
-
-enum caduceus_thread_event_flags {
-  CADUCEUS_THREAD_INHERIT = 1,        /* threads created later are sampled, too */
-  CADUCEUS_THREAD_ENABLE_ON_EXEC = 2,
-  CADUCEUS_THREAD_USER_ONLY = 4,      /* nothing of the kernel: what an ordinary user may have */
-};
 
 /* The cpu-clock event of one thread on one CPU, disabled, that writes its samples itself: registers, `stack_bytes` of
  * the user stack (a multiple of 8 up to 65528), kernel call chain. Each sample wakes the ring's reader. */
@@ -56,11 +51,10 @@ struct caduceus_event_count {
   uint64_t value;
   uint64_t time_enabled;
   uint64_t time_running;
-  uint64_t lost; /* all but clock events: records without room */
+  uint64_t lost; /* records without room */
 };
 /* 0 or -errno; a field that the kernel does not report is 0. */
-int caduceus_read_clock_event(int event, struct caduceus_event_count *count);
-int caduceus_read_sample_event(int event, struct caduceus_event_count *count);
+int caduceus_read_clock_event(int event, struct caduceus_event_count *count); /* sample events, too */
 int caduceus_read_output_event(int event, struct caduceus_event_count *count);
 
 /* Bytes ever written to the ring; acquire. */

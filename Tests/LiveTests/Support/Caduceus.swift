@@ -24,8 +24,11 @@ enum Caduceus {
 
   /// A copy where every user can run it.
   static func publicCopy(in folder: Folder) throws -> String {
-    try FileManager.default.copyItem(atPath: path, toPath: folder.file("caduceus"))
-    return folder.file("caduceus")
+    let copy = folder.file("caduceus")
+    if !FileManager.default.fileExists(atPath: copy) {
+      try FileManager.default.copyItem(atPath: path, toPath: copy)
+    }
+    return copy
   }
 
   /// Starts it.

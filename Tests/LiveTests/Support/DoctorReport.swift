@@ -118,15 +118,6 @@ struct Restricted {
     let set = (["-all"] + capabilities.map { "+" + $0 }).joined(separator: ",")
     return nobody + ["--inh-caps=\(set)", "--ambient-caps=\(set)"]
   }
-
-  /// The binary where everybody can run it.
-  static func binary(in folder: Folder) throws -> String {
-    let path = folder.file("caduceus")
-    if !FileManager.default.fileExists(atPath: path) {
-      try FileManager.default.copyItem(atPath: Caduceus.path, toPath: path)
-    }
-    return path
-  }
 }
 
 /// Runs something while a sysctl has another value.

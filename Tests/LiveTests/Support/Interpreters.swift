@@ -60,9 +60,8 @@ struct Interpreter: Sendable, CustomStringConvertible {
 
   /// One that an unprivileged user can start: pyenv's are below somebody's home.
   static func everybodys(amongst interpreters: [Interpreter] = installed) throws -> Interpreter {
-    let nobody = ["setpriv", "--reuid", "65534", "--regid", "65534", "--clear-groups"]
     // setpriv itself still has root's rights when it executes; what the shell executes has none.
-    let shell = nobody + ["/bin/sh", "-c", "exec \"$@\"", "sh"]
+    let shell = Restricted.nobody + ["/bin/sh", "-c", "exec \"$@\"", "sh"]
     let found = interpreters.last { ((try? Child.run(shell + [$0.path, "-c", ""]))?.status ?? 1) == 0 }
     guard let found else { throw LiveError("no interpreter that everybody may run") }
     return found
