@@ -18,6 +18,6 @@ public enum UnverifiedCause: Int, CaseIterable, Sendable {
   case stackUnreadable
   /// Evidence only: it was switched away so long after the interrupt that it may have run on.
   case leftTooLate
-  /// Evidence only: its stack was no longer the one of the interrupt.
+  /// Its stack was no longer the one of the interrupt.
   case stackDiffers
 }

@@ -290,7 +290,14 @@ import SwitchProof
     let stackBase = unsafe chain_reader_stack(chains, registers.stackPointer, stackBytes, &stackCount)
     let stack = unsafe UnsafeRawBufferPointer(start: stackBase, count: stackCount)
     guard stackCount > 0 else { return .stackUnreadable }
-    if userOnly, unsafe !isSame(sample, stack) { return .stackDiffers }
+    // struct perf_event_header, PERF_RECORD_MISC_KERNEL; never where only user space is sampled.
+    let inKernel = sample.record.word(at: 0) >> 32 & 7 == 1
+    let isSame = unsafe isSame(sample, stack)
+    if let differs = SwitchProof.refusal(
+      stackIsSame: isSame, inKernel: inKernel, interruptedAt: stamp.time, history)
+    {
+      return differs
+    }
     var chainSize = 0
     let flags = userOnly ? PYTHON_CHAIN_EVIDENCE.rawValue : 0
     let chainBase = unsafe chain_reader_walk(chains, layout, slot, thread.ownThread, flags, &chainSize)

@@ -100,6 +100,18 @@ extension Live {
       print("proof, \(interpreter), normal class: \(report)")
     }
 
+    /// At 10 kHz a thread that ran on comes, once in some ten thousand times, to its switch with the registers of the
+    /// interrupt: then only its stack tells.
+    @Test func theSameRegistersOnAnotherStack() throws {
+      let report = try Adversary(.any, "callers").compared {
+        $0.realtime = false
+        $0.period = 100_000
+        $0.samples = 30_000
+      }
+      #expect(report.wrong == 0 && report.proven > 10_000, "\(report)")
+      print("proof, normal class, 10 kHz: \(report)")
+    }
+
     /// What a stack copy alone says about a thread that was not proven to stand still.
     @Test(arguments: Interpreter.perRelease, ["callers", "generators"])
     func functionsThatTheCopyProves(_ interpreter: Interpreter, _ kind: String) throws {

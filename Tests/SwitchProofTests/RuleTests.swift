@@ -150,6 +150,22 @@ private struct Scene {
     #expect(scene.refusal == .notWatched)
   }
 
+  /// OUT comes 30.1 us after the interrupt in the scene.
+  @Test func theStackIsAnotherOne() {
+    func refusal(_ scene: Scene, isSame: Bool, inKernel: Bool) -> UnverifiedCause? {
+      SwitchProof.refusal(
+        stackIsSame: isSame, inKernel: inKernel, interruptedAt: Scene.interrupt, scene.history)
+    }
+    var scene = Scene()
+    #expect(refusal(scene, isSame: true, inKernel: false) == nil)
+    #expect(refusal(scene, isSame: false, inKernel: false) == .stackDiffers)
+    // The end of a system call that writes to the stack.
+    #expect(refusal(scene, isSame: false, inKernel: true) == nil)
+    scene.newest = SwitchRecord(.out, time: Scene.interrupt + SwitchEvidence.longestGap)
+    #expect(refusal(scene, isSame: false, inKernel: true) == .stackDiffers)
+    #expect(refusal(scene, isSame: true, inKernel: true) == nil)
+  }
+
   @Test func aSwitchDuringTheWalk() {
     let history = Scene().history
     #expect(SwitchProof.refusal(head: history.head, after: history) == nil)
