@@ -11,6 +11,7 @@
 
 #include "../PythonChain/frame_chain.h"
 #include "../PythonChain/sample_output.h"
+#include "../PythonChain/stack_pages.h"
 #include "../PythonChain/thread_states.h"
 
 #define STACK_BYTES 65536
@@ -203,18 +204,22 @@ const void *chain_reader_walk(struct chain_reader *r, const void *layout, uint32
   header->layout = slot;
   header->status = PYTHON_CHAIN_NO_LAYOUT;
   s->pending_count = 0;
+  s->page_count = 0;
+  s->far = 0;
+  /* What could be read in one piece from the stack pointer on is this thread's, or nobody's. */
+  s->sp = r->stack_address;
+  s->end = r->stack_address + r->stack_count;
   if (v.l) {
-    for (int i = 0; i < PAGE_SLOTS; i++) s->page_address[i] = s->page_touched[i] = 0;
-    s->filename = 0;
-    if (find_thread(&v, &r->counts)) {
-      set_stamp(s, v.l);
-      read_state(s, v.l);
-      bpf_loop(PYTHON_CHAIN_MAX_FRAMES + 1, visit_frame, &v, 0);
-      hand_over_names(0, &v, &r->counts);
-    }
+    read_chains(&v, &r->counts);
+    /* The copy has no holes here: reading made the pages present. */
+    s->end = 0;
+    add_pages(&v, r->stack_count);
+    hand_over_names(0, &v, &r->counts);
   }
   header->flags |= flags;
-  header->size = sizeof *header + header->frame_count * sizeof(struct python_chain_frame);
+  header->size = pages_offset(s);
+  if (header->flags & PYTHON_CHAIN_HAS_PAGES)
+    header->size += sizeof(struct python_chain_pages) + s->page_count * PYTHON_CHAIN_PAGE_BYTES;
   *size = header->size;
   return &s->sample;
 }

@@ -8,7 +8,7 @@ struct EmbedBPF: BuildToolPlugin {
     let source = folder.appending(path: "python_chain.bpf.c")
     let headers = [
       "code_objects.h", "frame_chain.h", "kernel_types.h", "program_tables.h", "python_chain.h",
-      "sample_output.h",
+      "sample_output.h", "stack_pages.h",
       "target_memory.h", "thread_states.h",
     ]
     let output = context.pluginWorkDirectoryURL.appending(path: "EmbeddedProgram.swift")

@@ -75,7 +75,7 @@ __noinline int identify(struct scratch *s, const struct python_layout *l, uint32
   if (!s || !l) return PYTHON_CHAIN_READ_FAULT;
   if (index >= PYTHON_CHAIN_MAX_FRAMES) return PYTHON_CHAIN_DEPTH_LIMIT;
   struct python_chain_frame *frame = &s->sample.frames[index];
-  uint64_t code = frame->code, interpreter = s->sample.header.interpreter;
+  uint64_t code = frame->code, interpreter = s->interpreter;
   struct code_entry *entry = entry_for(code);
   if (!entry) return PYTHON_CHAIN_READ_FAULT;
   if (entry->code == code && entry->interpreter == interpreter && entry->stamp == s->stamp) {
@@ -99,9 +99,12 @@ __noinline int identify(struct scratch *s, const struct python_layout *l, uint32
   if (frame->fingerprint && entry->handed_over != frame->fingerprint && entry->asked != s->sequence) {
     entry->asked = s->sequence;
     uint32_t pending = s->pending_count;
-    if (index < NAMED_FRAMES && pending < NAMES_PER_SAMPLE) {
+    if ((index < NAMED_FRAMES || index > PYTHON_CHAIN_HEAD_FRAMES) && pending < NAMES_PER_SAMPLE) {
       HIDE(pending);
-      if (pending < NAMES_PER_SAMPLE) s->pending[pending] = index;
+      if (pending < NAMES_PER_SAMPLE) {
+        s->pending[pending] = index;
+        s->pending_interpreter[pending] = interpreter;
+      }
       s->pending_count = pending + 1;
     } else {
       s->sample.header.names_pending++;
@@ -132,7 +135,7 @@ __noinline int copy_string(struct scratch *s, const struct python_layout *l, uin
 }
 
 /* Puts the strings of one frame's code object into a record of their own; 0 without a qualified name. */
-__noinline uint32_t fill_names(struct scratch *s, const struct python_layout *l, uint32_t index) {
+__noinline uint32_t fill_names(struct scratch *s, const struct python_layout *l, uint32_t index, uint64_t interpreter) {
   if (!s || !l || index >= PYTHON_CHAIN_MAX_FRAMES) return 0;
   const struct python_chain_frame *frame = &s->sample.frames[index];
   struct python_chain_names *names = &s->names.header;
@@ -142,7 +145,7 @@ __noinline uint32_t fill_names(struct scratch *s, const struct python_layout *l,
   names->layout = s->sample.header.layout;
   names->code = frame->code;
   names->fingerprint = frame->fingerprint;
-  names->interpreter = s->sample.header.interpreter;
+  names->interpreter = interpreter;
   names->first_line = word_at(s->code_bytes, l->code_firstlineno, CODE_BYTES);
   names->code_units = word_at(s->code_bytes, l->code_size, CODE_BYTES);
   if (bpf_probe_read_user(&names->first_traceable, 4, (const void *)(frame->code + l->code_firsttraceable))) return 0;

@@ -72,9 +72,18 @@ struct thread_struct {
 struct mm_struct {
   unsigned long start_stack;
 } KERNEL_TYPE;
+/* include/uapi/asm-generic/resource.h */
+enum { RLIMIT_STACK = 3, RLIM_NLIMITS = 16 };
+struct rlimit {
+  unsigned long rlim_cur;
+} KERNEL_TYPE;
+struct signal_struct {
+  struct rlimit rlim[RLIM_NLIMITS];
+} KERNEL_TYPE;
 struct task_struct {
   struct thread_struct thread;
   struct mm_struct *mm;
+  struct signal_struct *signal;
 } KERNEL_TYPE;
 struct pt_regs {
   unsigned long words[21];

@@ -15,6 +15,16 @@
 #define NAMES_PER_SAMPLE 16
 #define NAMED_FRAMES 96
 #define RECHECK_NO_THREAD 64
+/* Samples after which the states of a thread that has some are looked for anew. */
+#define RECHECK_STATES 1024
+/* Frames that are followed to the boundary of a loop to see on whose stack it lies. */
+#define BOUNDARY_FRAMES 64
+/* Frames that are walked beyond those that the record holds. */
+#define MAX_WALK 32768
+/* Entries at the outermost end of a chain that are kept; a power of two. */
+#define TAIL_RING 64
+/* What the kernel's copy of a stack certainly reaches, beside pages of our own in the same record. */
+#define COPY_REACH 20480
 /* Keeps the compiler from proving away the bounds that the verifier needs to see. */
 #define HIDE(value) __asm__ volatile("" : "+r"(value))
 
@@ -38,6 +48,8 @@ struct names_record {
 struct sample_record {
   struct python_chain_sample header;
   struct python_chain_frame frames[PYTHON_CHAIN_MAX_FRAMES];
+  /* So that pages fit behind the last possible entry. */
+  uint8_t room[sizeof(struct python_chain_pages) + (PYTHON_CHAIN_STACK_PAGES + 1) * PYTHON_CHAIN_PAGE_BYTES];
 };
 
 /* Working memory of one CPU: interrupts of cpu-clock events cannot nest. */
@@ -61,12 +73,36 @@ struct scratch {
   uint64_t c_frame_fields[2];  /* current_frame, previous of the C frame */
   uint64_t walk_interpreter;
   uint64_t walk_thread;
-  uint64_t found_thread;
+  uint64_t walk_frame;         /* 3.13: on the way to the boundary of `walk_thread` */
+  uint64_t interpreters;       /* a hash over the interpreters and their newest thread states */
+  uint64_t interpreter;        /* of the chain that is being walked */
+  uint64_t sp;                 /* the thread's stack pointer in user space */
+  uint64_t end;                /* of its stack; not above `sp` where it is not known */
+  uint64_t far;                /* lowest boundary that the kernel's copy of the stack may not reach; 0: none */
+  uint64_t owned[PYTHON_CHAIN_STATES];  /* states with their innermost boundary on this thread's stack */
+  uint64_t named[PYTHON_CHAIN_STATES];  /* other states that name this thread as theirs, and have frames */
+  uint64_t idle[PYTHON_CHAIN_STATES];   /* those without frames */
+  uint64_t states[PYTHON_CHAIN_STATES]; /* whose chains are walked */
+  uint64_t skipped_frames;
+  uint64_t skipped_loops;
+  struct python_chain_frame tail[TAIL_RING]; /* a ring of the entries that were met last */
   uint64_t sequence;           /* of this CPU's samples */
   uint64_t stamp;              /* what a table entry must carry to be valid without a read */
   uint32_t pending[NAMES_PER_SAMPLE]; /* frames whose names are to be handed over */
+  uint64_t pending_interpreter[NAMES_PER_SAMPLE];
   uint32_t pending_count;
-  uint32_t first_thread;
+  uint32_t owned_count, named_count, idle_count, state_count;
+  uint32_t chains;             /* written so far */
+  uint32_t status;             /* of the first chain that is not whole */
+  uint32_t tail_count;         /* entries that were met for the ring */
+  uint32_t tail_next;          /* the next one to be moved into the record */
+  uint32_t boundary_steps;
+  uint32_t by_address;         /* states that name other threads are looked into, too */
+  uint32_t page_count;         /* pages of the stack in the record */
+  uint32_t page_limit;
+  uint64_t page_next;
+  uint64_t hole;               /* first page of the stack that is not present */
+  struct python_chain_pages page_addresses;
 };
 
 /* What is known about a code address, per CPU. */
@@ -80,11 +116,13 @@ struct code_entry {
 };
 
 struct thread_entry {
-  uint64_t thread_state; /* 0: none, as long as `head` is the newest thread state */
-  uint64_t head;
+  uint64_t states[PYTHON_CHAIN_STATES]; /* unused places are 0 */
+  uint64_t head;         /* newest thread state */
+  uint64_t newest;       /* newest interpreter */
+  uint64_t interpreters; /* as in `scratch`; 0 where there is one interpreter only */
   uint32_t layout;
   uint32_t uses;
-  uint32_t status; /* why there is none */
+  uint32_t status; /* why there is no state */
   uint32_t reserved;
 };
 

@@ -48,18 +48,14 @@ int sample_thread(struct bpf_perf_event_data *ctx) {
   uint32_t slot = header->layout;
   const struct python_layout *layout = slot ? bpf_map_lookup_elem(&layouts, &slot) : 0;
   struct visit v = {.s = s, .l = layout};
-  if (layout) {
-    for (int i = 0; i < PAGE_SLOTS; i++) s->page_address[i] = s->page_touched[i] = 0;
-    s->filename = 0;
-    s->pending_count = 0;
-    if (find_thread(&v, c)) {
-      set_stamp(s, layout);
-      read_state(s, layout);
-      bpf_loop(PYTHON_CHAIN_MAX_FRAMES + 1, visit_frame, &v, 0);
-      hand_over_names(ctx, &v, c);
-    }
-  }
-  emit(ctx, s, c, stack_class(ctx, id.pid == id.tgid));
+  find_stack(ctx, s, id.pid == id.tgid);
+  s->far = 0;
+  uint64_t need = s->end - s->sp + 256;
+  if (layout) read_chains(&v, c);
+  uint64_t copied = add_pages(&v, largest_copy());
+  if (copied) need = copied;
+  if (layout) hand_over_names(ctx, &v, c);
+  emit(ctx, s, c, stack_class(need));
   return config.keep_sample;
 }
 

@@ -10,6 +10,13 @@
 #endif
 
 #define PYTHON_CHAIN_MAX_FRAMES 1024
+/* Entries before the gap where a chain is longer than the record; those of its outermost end follow it. */
+#define PYTHON_CHAIN_HEAD_FRAMES 960
+/* Thread states of one thread: it may have one for each interpreter, and others lend it theirs. */
+#define PYTHON_CHAIN_STATES 6
+/* Pages of the stack that a record may carry besides the kernel's copy. */
+#define PYTHON_CHAIN_STACK_PAGES 12
+#define PYTHON_CHAIN_PAGE_BYTES 4096
 #define PYTHON_CHAIN_STACK_CLASSES 4
 /* Output slots per CPU: the stack classes, then the event for names. */
 #define PYTHON_CHAIN_OUTPUTS 5
@@ -49,6 +56,10 @@ enum python_chain_flags {
   PYTHON_CHAIN_GC_RUNNING = 2,
   PYTHON_CHAIN_STACK_REDUCED = 4,   /* second attempt, with the smallest stack copy */
   PYTHON_CHAIN_EVIDENCE = 8,        /* read from outside: there is evidence that the thread stood still, no proof */
+  PYTHON_CHAIN_STACK_END = 16,      /* `stack_end` is set */
+  PYTHON_CHAIN_LENT_STATE = 32,     /* the first chain's thread state names another thread as its own */
+  PYTHON_CHAIN_HAS_PAGES = 64,      /* pages of the stack follow the entries */
+  PYTHON_CHAIN_OTHER_STACK = 128,   /* the stack pointer lies on none of the thread's own (a fiber, a signal's stack) */
 };
 
 /* What an entry of the chain is. */
@@ -57,6 +68,12 @@ enum python_chain_entry {
   /* The end of the frames that one evaluation loop runs: `address` lies on the native stack, inside the
    * native frame of that loop (3.11: the C frame record, 3.12 and later: the entry frame). */
   PYTHON_CHAIN_LOOP_END = 1,
+  /* The chain of another thread state follows: `address` is the state, `code` its interpreter, `instruction` 1 where
+   * the state names another thread as its own. */
+  PYTHON_CHAIN_STATE = 2,
+  /* Entries that found no room: `code` frames and `instruction` ends of loops. What follows is the outermost end of
+   * the chain. */
+  PYTHON_CHAIN_GAP = 3,
 };
 
 struct python_chain_frame {
@@ -81,8 +98,14 @@ struct python_chain_sample {
   uint32_t names_pending; /* code objects of the chain whose names were not handed over yet */
   uint64_t thread_state; /* PyThreadState; 0: none found */
   uint64_t interpreter;  /* PyInterpreterState; 0: none found */
-  uint64_t c_frame;      /* innermost C frame (3.11, 3.12); else 0 */
+  uint64_t stack_end;    /* where the thread's stack ends, by its control block or the program's arguments */
   uint64_t generation;   /* the interpreter's code version counter; 0: not readable */
+};
+
+/* Follows the entries where PYTHON_CHAIN_HAS_PAGES is set; behind it the pages themselves, in the same order. */
+struct python_chain_pages {
+  uint64_t count;
+  uint64_t addresses[PYTHON_CHAIN_STACK_PAGES];
 };
 
 /* The strings of one code object, handed over at first sight. Characters follow the header:
@@ -177,6 +200,7 @@ struct python_chain_counters {
 #define PYTHON_CHAIN_CHECK(type, bytes) _Static_assert(sizeof(type) == (bytes), #type)
 PYTHON_CHAIN_CHECK(struct python_chain_frame, 40);
 PYTHON_CHAIN_CHECK(struct python_chain_sample, 64);
+PYTHON_CHAIN_CHECK(struct python_chain_pages, 104);
 PYTHON_CHAIN_CHECK(struct python_chain_names, 80);
 PYTHON_CHAIN_CHECK(struct python_layout, 192);
 PYTHON_CHAIN_CHECK(struct python_chain_counters, 256);

@@ -3,6 +3,7 @@
 #define SAMPLE_OUTPUT_H
 
 #include "code_objects.h"
+#include "stack_pages.h"
 
 /* True when this firing is not the first of our events in this thread's own list: the thread inherited one
  * event and was opened again. Stateless, because the kernel swaps event lists between threads. */
@@ -29,21 +30,39 @@ static __noinline int is_duplicate(struct bpf_perf_event_data *ctx) {
   return 0;
 }
 
-/* The smallest stack class that holds everything from the stack pointer to the thread's stack end. */
-static __always_inline uint32_t stack_class(struct bpf_perf_event_data *ctx, int main_thread) {
+/* Where the thread's stack begins and ends, in user space. */
+static __always_inline void find_stack(struct bpf_perf_event_data *ctx, struct scratch *s, int main_thread) {
   struct task_struct *task = bpf_get_current_task_btf();
-  uint64_t sp, end, need;
   if ((*(volatile uint64_t *)&ctx->registers[REGISTER_CS] & 3) == 3) {
-    sp = *(volatile uint64_t *)&ctx->registers[REGISTER_SP];
+    s->sp = *(volatile uint64_t *)&ctx->registers[REGISTER_SP];
   } else {
     struct pt_regs *registers = (void *)bpf_task_pt_regs(task);
-    sp = 0;
-    bpf_probe_read_kernel(&sp, 8, &registers->words[REGISTER_SP]);
+    s->sp = 0;
+    bpf_probe_read_kernel(&s->sp, 8, &registers->words[REGISTER_SP]);
   }
   /* The first frame of the main thread lies below the program's arguments, that of any other thread below
    * its thread control block, which glibc and musl keep at the stack's end. */
-  end = main_thread ? BPF_CORE_READ(task, mm, start_stack) : BPF_CORE_READ(task, thread.fsbase);
-  need = end - sp + 256;
+  s->end = main_thread ? BPF_CORE_READ(task, mm, start_stack) : BPF_CORE_READ(task, thread.fsbase);
+  s->sample.header.stack_end = s->end;
+  s->sample.header.flags |= PYTHON_CHAIN_STACK_END;
+  /* The main thread's stack grows up to its limit, below which the kernel keeps a gap of 128 MiB at least; those of
+   * other threads are as large as the limit was, unless the program says otherwise. */
+  uint64_t size = BPF_CORE_READ(task, signal, rlim[RLIMIT_STACK].rlim_cur), usual = 8 << 20, gap = 128 << 20;
+  if (main_thread) size = size > gap ? gap : size + gap / 2;
+  else if (size > gap) size = usual;
+  if (s->end - s->sp > size) s->sample.header.flags |= PYTHON_CHAIN_OTHER_STACK;
+}
+
+/* The most that the kernel copies of a stack. */
+static __always_inline uint64_t largest_copy(void) {
+  uint64_t largest = 0;
+  for (uint32_t i = 0; i < PYTHON_CHAIN_STACK_CLASSES; i++)
+    if (config.stack_bytes[i]) largest = config.stack_bytes[i];
+  return largest;
+}
+
+/* The smallest stack class that holds `need` bytes. */
+static __always_inline uint32_t stack_class(uint64_t need) {
   uint32_t largest = 0;
   for (uint32_t i = 0; i < PYTHON_CHAIN_STACK_CLASSES; i++) {
     if (!config.stack_bytes[i]) break;
@@ -64,7 +83,7 @@ static __always_inline void hand_over_names(void *ctx, struct visit *v, struct p
     if (i >= s->pending_count) return;
     /* Masked, not compared: Linux 6.1 does not carry a comparison over to the copy kept on the stack. */
     uint32_t index = s->pending[i] & (PYTHON_CHAIN_MAX_FRAMES - 1);
-    uint32_t size = fill_names(s, v->l, index);
+    uint32_t size = fill_names(s, v->l, index, s->pending_interpreter[i]);
     if (!size) {
       s->sample.header.names_pending++;
       continue;
@@ -83,7 +102,9 @@ static __always_inline void hand_over_names(void *ctx, struct visit *v, struct p
 }
 
 static __always_inline void emit(void *ctx, struct scratch *s, struct python_chain_counters *c, uint32_t class) {
-  uint64_t size = sizeof(struct python_chain_sample) + s->sample.header.frame_count * sizeof(struct python_chain_frame);
+  uint64_t size = pages_offset(s);
+  if (s->sample.header.flags & PYTHON_CHAIN_HAS_PAGES)
+    size += sizeof(struct python_chain_pages) + (uint64_t)s->page_count * PYTHON_CHAIN_PAGE_BYTES;
   HIDE(size);
   if (size > sizeof s->sample) size = sizeof s->sample;
   s->sample.header.size = size;
@@ -93,6 +114,9 @@ static __always_inline void emit(void *ctx, struct scratch *s, struct python_cha
     if (class > 0) {
       /* Without this a full ring would lose deep stacks first. */
       s->sample.header.flags |= PYTHON_CHAIN_STACK_REDUCED;
+      s->sample.header.flags &= ~(uint32_t)PYTHON_CHAIN_HAS_PAGES;
+      size = pages_offset(s);
+      s->sample.header.size = size;
       error = output(ctx, 0, &s->sample, size);
       if (error == -ENOSPC) c->ring_full_attempts++;
       if (!error) c->reduced++;

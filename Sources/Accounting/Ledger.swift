@@ -43,6 +43,11 @@ public enum DamageCause: Int, CaseIterable, Sendable {
   case nativeDepthLimit
   /// A boundary of the Python chain lies in no native frame, or a loop has no boundary.
   case joinMismatch
+  /// An evaluation loop is on the native stack, and no thread state with frames there was found.
+  case noThreadState
+  /// What is shown is proven from the leaf outwards; the stack was switched further out, and who resumed it is not told
+  /// by either half.
+  case rootNotKnown
 }
 
 /// What was doubtful or incomplete in a sample although its stack is shown whole.

@@ -32,6 +32,8 @@ extension DamageCause {
     case .unwindingFailed: "unwinding failed"
     case .nativeDepthLimit: "more native frames than are followed"
     case .joinMismatch: "Python and native frames could not be joined"
+    case .noThreadState: "evaluation loop without a thread state that was found"
+    case .rootNotKnown: "stack switched (greenlet, fiber): its root is not known"
     }
   }
 }

@@ -13,6 +13,8 @@ public enum Marker: UInt8, CaseIterable, Sendable {
   case deeperPythonFrames
   /// What Python ran here was read too late to be sure.
   case unverified
+  /// The stack was switched here (greenlets, fibers): what further out resumed it is not known.
+  case rootNotKnown
 
   /// As it stands in a stack.
   public var text: String {
@@ -21,6 +23,7 @@ public enum Marker: UInt8, CaseIterable, Sendable {
     case .unprovenFrames: "[unproven frames]"
     case .deeperPythonFrames: "[deeper Python frames]"
     case .unverified: "[unverified]"
+    case .rootNotKnown: "[root not known]"
     }
   }
 }
@@ -47,6 +50,10 @@ public struct MixedStack: Sendable {
   public internal(set) var remarks = Remarks()
   /// Positions in `AddressStack.frames` from which on outwards no Python frame follows; its count where none does.
   public internal(set) var outermostLoop: Int?
+  /// The native frame before which a gap was marked last.
+  var gapMarkedAt = -1
+  /// Whether the end of the known native frames is marked.
+  var isEndMarked = false
 
   /// An empty stack.
   public init() { frames.reserveCapacity(512) }
@@ -56,5 +63,7 @@ public struct MixedStack: Sendable {
     damage = nil
     remarks = Remarks()
     outermostLoop = nil
+    gapMarkedAt = -1
+    isEndMarked = false
   }
 }

@@ -28,6 +28,9 @@ public struct NativeFrame: Sendable, Equatable {
   public var isInstructionPointer: Bool
   /// True where a fallback guessed that this frame is the caller of the next inner one.
   public var isGuessed: Bool
+  /// The boundary at which unwinding began anew behind a gap: frames between this one and the next inner one are missing.
+  /// 0 where there are none missing.
+  public var restartedAt: UInt64 = 0
 
   /// An address inside the instruction that is being executed, for looking the frame up.
   public var lookupAddress: UInt64 { isInstructionPointer ? address : address &- 1 }

@@ -25,12 +25,15 @@ public struct SampleRecord: ~Escapable {
   private let kernelRange: Range<Int>
   private let chainRange: Range<Int>
   fileprivate let stackRange: Range<Int>
+  /// `struct python_chain_pages` with the pages behind it; empty where the chain record has none.
+  private let pagesRange: Range<Int>
 
   @_lifetime(copy record)
   init(
     _ record: RawSpan, stamp: RecordStamp, kernelRange: Range<Int>, chainRange: Range<Int>,
     registers: Registers?, stackRange: Range<Int>
   ) {
+    pagesRange = RecordParser.pages(record, chainRange)
     self.record = record
     self.stamp = stamp
     self.kernelRange = kernelRange
@@ -52,7 +55,16 @@ public struct SampleRecord: ~Escapable {
 
   /// Registers and stack.
   public var snapshot: StackSnapshot {
-    @_lifetime(copy self) get { StackSnapshot(registers: registers, stack: record.extracting(stackRange)) }
+    @_lifetime(copy self) get {
+      let stack = record.extracting(stackRange)
+      guard !pagesRange.isEmpty else { return StackSnapshot(registers: registers, stack: stack) }
+      let start = pagesRange.lowerBound + MemoryLayout<python_chain_pages>.size
+      let pages = start..<pagesRange.upperBound
+      let addresses = pagesRange.lowerBound + 8
+      return StackSnapshot(
+        registers: registers, stack: stack, pages: record.extracting(pages),
+        pageAddresses: record.extracting(addresses..<(addresses + pages.count / StackSnapshot.pageBytes * 8)))
+    }
   }
 }
 
@@ -256,6 +268,23 @@ package enum RecordParser {
     }
     let copied = sample.stackRange.upperBound
     return copied < record.byteCount - 8 ? copied..<(record.byteCount - 8) : nil
+  }
+
+  /// The pages of the stack that follow the entries of a chain record; empty where they do not fit it.
+  fileprivate static func pages(_ record: RawSpan, _ chain: Range<Int>) -> Range<Int> {
+    let none = chain.upperBound..<chain.upperBound
+    let fixed = MemoryLayout<python_chain_sample>.size
+    guard chain.count >= fixed,
+      record.word32(at: chain.lowerBound + 16) & PYTHON_CHAIN_HAS_PAGES.rawValue != 0
+    else { return none }
+    let entries = UInt64(record.word32(at: chain.lowerBound + 20))
+    let start = chain.lowerBound + fixed + Int(entries) * MemoryLayout<python_chain_frame>.size
+    guard chain.upperBound - start >= MemoryLayout<python_chain_pages>.size else { return none }
+    let count = record.word(at: start)
+    guard count <= UInt64(PYTHON_CHAIN_STACK_PAGES),
+      chain.upperBound - start == MemoryLayout<python_chain_pages>.size + Int(count) * StackSnapshot.pageBytes
+    else { return none }
+    return start..<chain.upperBound
   }
 
   /// The raw part: a size that the kernel pads, then the program's record, whose second word is its true size.

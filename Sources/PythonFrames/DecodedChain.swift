@@ -30,6 +30,18 @@ public struct ChainGroup: Equatable, Sendable {
   public var cFrame: UInt64
   /// True where the outermost of the frames has callers in this loop that were not linked at that instant.
   public var isBroken = false
+  /// Address of the interpreter state that the frames belong to.
+  public var interpreter: UInt64 = 0
+  /// Number of the thread state whose chain the group is part of, from 0: a thread may have several.
+  public var chain = 0
+  /// True where the thread state names another thread as its own: only the boundary's address says whose frames these
+  /// are.
+  public var isLent = false
+  /// Position in `DecodedChain.frames` before which frames are missing because the record had no room; nil: none are.
+  public var gap: Int?
+  /// True where whole loops are missing before `gap`, so that these are other frames than those of the open group
+  /// before.
+  public var gapHidesLoops = false
 
   /// Whether the loop's end was reached.
   public var isClosed: Bool { boundary != 0 }
@@ -47,6 +59,18 @@ public struct DecodedChain: Sendable {
   public private(set) var damage: DamageCause?
   /// `.nonPythonThread` where the thread has no Python frames.
   public private(set) var remark: Remark?
+  /// Whether each chain was followed to its own end, so that further out there is no Python frame of its thread state.
+  public private(set) var reachesRoot = false
+  /// Whether outermost frames were left out, and are not among the groups either (`gap` says where some are).
+  public private(set) var isCut = false
+
+  /// Where the thread's stack ends; 0 where the program could not tell.
+  public var stackEnd: UInt64 {
+    header.flags & PYTHON_CHAIN_STACK_END.rawValue != 0 ? header.stack_end : 0
+  }
+
+  /// Whether the thread ran on a stack that is not its own: a fiber's, or one for signals.
+  public var isOnOtherStack: Bool { header.flags & PYTHON_CHAIN_OTHER_STACK.rawValue != 0 }
 
   /// `owner` of a loop end that stands in for one that could not be reached (python_chain.bpf.c).
   static let brokenLoop: UInt8 = 0xff
@@ -66,6 +90,8 @@ public struct DecodedChain: Sendable {
     groups.removeAll(keepingCapacity: true)
     damage = nil
     remark = nil
+    reachesRoot = false
+    isCut = false
     header = python_chain_sample()
     let headerSize = MemoryLayout<python_chain_sample>.size
     let entrySize = MemoryLayout<python_chain_frame>.size
@@ -74,23 +100,43 @@ public struct DecodedChain: Sendable {
     guard header.kind == PYTHON_CHAIN_SAMPLE.rawValue else { throw .kind(header.kind) }
     guard Int(header.size) <= record.byteCount else { throw .short }
     // Entries are frames and as many loop ends at most.
-    guard header.frame_count <= UInt32(PYTHON_CHAIN_MAX_FRAMES) * 2,
-      Int(header.size) == headerSize + Int(header.frame_count) * entrySize
-    else { throw .sizes }
+    guard header.frame_count <= UInt32(PYTHON_CHAIN_MAX_FRAMES) * 2 else { throw .sizes }
+    let rest = Int(header.size) - headerSize - Int(header.frame_count) * entrySize
+    let pages = MemoryLayout<python_chain_pages>.size
+    let hasPages = header.flags & PYTHON_CHAIN_HAS_PAGES.rawValue != 0
+    guard hasPages ? rest >= pages && (rest - pages) % Int(PYTHON_CHAIN_PAGE_BYTES) == 0 : rest == 0 else {
+      throw .sizes
+    }
     self.header = header
+    decodeEntries(record, codeAdaptive)
+    classify(python_chain_status(header.status))
+  }
 
-    var groupStart = 0
+  private mutating func decodeEntries(_ record: RawSpan, _ codeAdaptive: UInt32) {
+    let headerSize = MemoryLayout<python_chain_sample>.size
+    let entrySize = MemoryLayout<python_chain_frame>.size
+    var group = ChainGroup(frames: 0..<0, boundary: 0, cFrame: 0)
+    group.interpreter = header.interpreter
+    group.isLent = header.flags & PYTHON_CHAIN_LENT_STATE.rawValue != 0
+    var hasGap = false
     for index in 0..<Int(header.frame_count) {
       // Inside of the record by the check above.
       let entry = unsafe record.unsafeLoadUnaligned(
         fromUncheckedByteOffset: headerSize + index * entrySize, as: python_chain_frame.self)
-      if UInt32(entry.entry) == PYTHON_CHAIN_LOOP_END.rawValue {
-        groups.append(
-          ChainGroup(
-            frames: groupStart..<frames.count, boundary: entry.address, cFrame: entry.code,
-            isBroken: entry.owner == Self.brokenLoop))
-        groupStart = frames.count
-      } else {
+      switch UInt32(entry.entry) {
+      case PYTHON_CHAIN_LOOP_END.rawValue:
+        close(&group, entry)
+      case PYTHON_CHAIN_STATE.rawValue:
+        end(&group)
+        group.interpreter = entry.code
+        group.isLent = entry.instruction != 0
+        group.chain += 1
+      case PYTHON_CHAIN_GAP.rawValue:
+        hasGap = true
+        if entry.instruction != 0 { end(&group) }
+        group.gap = frames.count
+        group.gapHidesLoops = entry.instruction != 0
+      default:
         let start = entry.code &+ UInt64(codeAdaptive)
         frames.append(
           ChainFrame(
@@ -98,10 +144,60 @@ public struct DecodedChain: Sendable {
             offset: Int32(clamping: Int64(bitPattern: entry.instruction &- start)), owner: entry.owner))
       }
     }
-    if groupStart < frames.count {
-      groups.append(ChainGroup(frames: groupStart..<frames.count, boundary: 0, cFrame: 0))
+    end(&group)
+    if group.chain > 0 { sortGroups() }
+    let status = python_chain_status(header.status)
+    isCut = status == PYTHON_CHAIN_DEPTH_LIMIT && !hasGap
+    reachesRoot = status == PYTHON_CHAIN_WHOLE || (status == PYTHON_CHAIN_DEPTH_LIMIT && hasGap)
+  }
+
+  /// The loop of the frames since the last one ends.
+  private mutating func close(_ group: inout ChainGroup, _ entry: python_chain_frame) {
+    group.frames = group.frames.lowerBound..<frames.count
+    group.boundary = entry.address
+    group.cFrame = entry.code
+    group.isBroken = entry.owner == Self.brokenLoop
+    groups.append(group)
+    reset(&group)
+  }
+
+  /// The chain, or what is known of it in one piece, ends inside of a loop, or behind one.
+  private mutating func end(_ group: inout ChainGroup) {
+    group.frames = group.frames.lowerBound..<frames.count
+    if !group.frames.isEmpty { groups.append(group) }
+    reset(&group)
+  }
+
+  private func reset(_ group: inout ChainGroup) {
+    group.frames = frames.count..<frames.count
+    group.boundary = 0
+    group.cFrame = 0
+    group.isBroken = false
+    group.gap = nil
+    group.gapHidesLoops = false
+  }
+
+  /// Brings the groups of several chains into the order of their boundaries: from the leaf outwards. A group without a
+  /// boundary stays behind the one that it follows in its own chain.
+  private mutating func sortGroups() {
+    var keys: [UInt64] = []
+    keys.reserveCapacity(groups.count)
+    var last: UInt64 = 0
+    var chain = 0
+    for group in groups {
+      if group.chain != chain { last = 0 }
+      chain = group.chain
+      if group.isClosed { last = group.boundary }
+      keys.append(last)
     }
-    classify(python_chain_status(header.status))
+    for index in groups.indices.dropFirst() {
+      var at = index
+      while at > 0, keys[at - 1] > keys[at] {
+        keys.swapAt(at - 1, at)
+        groups.swapAt(at - 1, at)
+        at -= 1
+      }
+    }
   }
 
   /// Drops everything that was decoded: it belongs to no interpreter that is there.
@@ -110,13 +206,18 @@ public struct DecodedChain: Sendable {
     groups.removeAll(keepingCapacity: true)
     damage = cause
     remark = nil
+    reachesRoot = false
+    isCut = false
   }
 
   private mutating func classify(_ status: python_chain_status) {
     switch status {
     case PYTHON_CHAIN_WHOLE:
       // A whole chain ends in a closed loop.
-      if let last = groups.last, !last.isClosed { damage = .joinMismatch }
+      if groups.contains(where: { !$0.isClosed }) {
+        damage = .joinMismatch
+        reachesRoot = false
+      }
     case PYTHON_CHAIN_NO_LAYOUT: damage = .interpreterNotYetKnown
     case PYTHON_CHAIN_NO_THREAD, PYTHON_CHAIN_NO_FRAMES: remark = .nonPythonThread
     case PYTHON_CHAIN_READ_FAULT: damage = .pythonReadFault

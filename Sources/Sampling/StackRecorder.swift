@@ -138,6 +138,7 @@ package struct StackRecorder: RecordHandler {
     noPython = marker("[no Python frame]")
     notYetKnown = marker("[interpreter not yet known]")
     self.profile = profile
+    lookForStackSwitcher(addressSpace.mappings.lazy.map(\.path))
   }
 
   /// From now on samples stamped with `slot` are read by this interpreter's layout.
@@ -148,6 +149,8 @@ package struct StackRecorder: RecordHandler {
     }
     contexts[Int(slot)] = context
     joiner.prologueHole = context.hole
+    let loop = context.layout.interpreter.evaluationLoop
+    if loop != 0 { joiner.learnLoop(at: loop) }
     setInterpreterModule(context.layout.interpreter.module)
   }
 
@@ -160,12 +163,27 @@ package struct StackRecorder: RecordHandler {
   mutating func reload(_ mappings: [Mapping]) {
     addressSpace.replaceAll(mappings)
     mappingsChanged()
+    lookForStackSwitcher(mappings.lazy.map(\.path))
   }
 
   private func mappingsChanged() {
     unwinder.mappingsChanged()
     joiner.mappingsChanged()
     names.mappingsChanged()
+  }
+
+  /// Tells the joiner of a library that switches stacks once it is mapped.
+  private func lookForStackSwitcher(_ paths: some Sequence<String>) {
+    guard joiner.isStackSwitcher == nil, paths.contains(where: Self.switchesStacks) else { return }
+    let space = addressSpace
+    joiner.isStackSwitcher = { frame in
+      space.module(containing: frame.lookupAddress).map { Self.switchesStacks($0.path) } ?? false
+    }
+  }
+
+  /// greenlet's extension module, on which gevent, eventlet and SQLAlchemy's asyncio run: greenlet/_greenlet.*.so.
+  private static func switchesStacks(_ path: String) -> Bool {
+    path.split(separator: "/").last.map { $0.hasPrefix("_greenlet.") } ?? false
   }
 
   // MARK: Records
@@ -187,6 +205,7 @@ package struct StackRecorder: RecordHandler {
     case .mapping(let record):
       addressSpace.apply(Mapping(record))
       mappingsChanged()
+      lookForStackSwitcher(CollectionOfOne(record.path))
     case .command(let name, let exec):
       if let index = threadIndices[stamp.tid] { profile.threads[index].name = name }
       if exec { executed(at: stamp.time) }
@@ -202,6 +221,8 @@ package struct StackRecorder: RecordHandler {
     addressSpace.replaceAll([])
     mappingsChanged()
     pins?.forget()
+    joiner.forget()
+    joiner.isStackSwitcher = nil
     while firstValidSlot < contexts.count, contexts[Int(firstValidSlot)].map({ $0.foundAt < time }) ?? true {
       firstValidSlot += 1
     }
@@ -259,7 +280,10 @@ package struct StackRecorder: RecordHandler {
       pinned = pins.functions(addresses, sample.snapshot) { context.memory.isAlive($0) }
     }
     joiner.join(
-      addresses, chain, context?.frames ?? noFrames, memory: context?.memory, pinned: pinned, into: &mixed)
+      addresses, chain, context?.frames ?? noFrames, memory: context?.memory,
+      stack: StackExtent(
+        start: sample.registers.stackPointer, end: chain.stackEnd, isOther: chain.isOnOtherStack),
+      pinned: pinned, into: &mixed)
     if let pins, let context, mixed.damage == nil, !chain.groups.isEmpty {
       pins.learn(
         addresses, sample.snapshot, chain, places: joiner.places, context.frames,

@@ -44,18 +44,38 @@ public struct Registers: Sendable {
   }
 }
 
-/// Registers and stack bytes of one interrupted thread. The stack bytes begin at the stack pointer.
+/// Registers and stack bytes of one interrupted thread. The stack bytes begin at the stack pointer; pages of the stack
+/// that lie behind a hole or out of the copy's reach may be there besides.
 public struct StackSnapshot: ~Escapable {
+  /// Bytes of one page of `pages`.
+  public static let pageBytes = 4096
+
   /// User registers at the interrupt.
   public let registers: Registers
   /// Bytes from the stack pointer upwards, as many as could be copied.
   public let stack: RawSpan
+  /// Whole pages of the same instant, one behind the other.
+  public let pages: RawSpan
+  /// Their addresses, 8 bytes each, ascending.
+  public let pageAddresses: RawSpan
 
   /// A snapshot over borrowed stack bytes.
   @_lifetime(copy stack)
   public init(registers: Registers, stack: RawSpan) {
     self.registers = registers
     self.stack = stack
+    pages = stack.extracting(first: 0)
+    pageAddresses = stack.extracting(first: 0)
+  }
+
+  /// A snapshot with pages besides the stack bytes: `pageAddresses` has 8 bytes for each `pageBytes` of `pages`.
+  @_lifetime(copy stack)
+  public init(registers: Registers, stack: RawSpan, pages: RawSpan, pageAddresses: RawSpan) {
+    precondition(pages.byteCount == pageAddresses.byteCount / 8 * Self.pageBytes)
+    self.registers = registers
+    self.stack = stack
+    self.pages = unsafe _overrideLifetime(pages, copying: stack)
+    self.pageAddresses = unsafe _overrideLifetime(pageAddresses, copying: stack)
   }
 
   /// Address of the first stack byte.
@@ -65,7 +85,19 @@ public struct StackSnapshot: ~Escapable {
   @inline(__always)
   public func stackWord(_ address: UInt64) -> UInt64? {
     let offset = address &- registers.stackPointer
-    guard offset <= UInt64(stack.byteCount), UInt64(stack.byteCount) - offset >= 8 else { return nil }
+    guard offset <= UInt64(stack.byteCount), UInt64(stack.byteCount) - offset >= 8 else {
+      return pages.isEmpty ? nil : pageWord(address)
+    }
     return stack.word(at: Int(offset))
+  }
+
+  /// The word at `address` in one of the pages. Words are aligned, so none lies in two.
+  private func pageWord(_ address: UInt64) -> UInt64? {
+    guard address % 8 == 0 else { return nil }
+    for page in 0..<pageAddresses.byteCount / 8 {
+      let offset = address &- pageAddresses.word(at: page * 8)
+      if offset < UInt64(Self.pageBytes) { return pages.word(at: page * Self.pageBytes + Int(offset)) }
+    }
+    return nil
   }
 }

@@ -25,6 +25,7 @@ final class Bench {
   private let rows: NativeUnwinder
   private let libunwind: NativeUnwinder
   private let joiner: StackJoiner
+  private var pointers: [UInt64] = []
   private var recorder: StackRecorder
 
   init?(_ capture: Capture) {
@@ -58,9 +59,12 @@ final class Bench {
         try? chain.decode(sample.chain, codeAdaptive: codeAdaptive)
         var stack = AddressStack()
         rows.unwind(sample.snapshot, into: &stack)
-        joiner.join(stack, chain, table, memory: memory, into: &mixed)
+        joiner.join(
+          stack, chain, table, memory: memory, stack: StackExtent(start: sample.registers.stackPointer),
+          into: &mixed)
         chains.append(chain)
         stacks.append(stack)
+        pointers.append(sample.registers.stackPointer)
       }
     }
   }
@@ -97,7 +101,8 @@ final class Bench {
     let oracle = time(rounds: 3) { with($0) { libunwind.unwind($0.snapshot, into: &stack) } }
     var mixed = MixedStack()
     let join = time(rounds: rounds) {
-      joiner.join(stacks[$0], chains[$0], table, memory: memory, into: &mixed)
+      joiner.join(
+        stacks[$0], chains[$0], table, memory: memory, stack: StackExtent(start: pointers[$0]), into: &mixed)
     }
     let whole = time(rounds: rounds) {
       let bytes = samples[$0]

@@ -56,7 +56,11 @@ public struct PinsCheck: RecordHandler {
     guard sample.hasRegisters, (try? chain.decode(sample.chain, codeAdaptive: layout.codeAdaptive)) != nil
     else { return }
     unwinder.unwind(sample.snapshot, into: &addresses)
-    joiner.join(addresses, chain, frames, memory: memory, into: &mixed)
+    joiner.join(
+      addresses, chain, frames, memory: memory,
+      stack: StackExtent(
+        start: sample.registers.stackPointer, end: chain.stackEnd, isOther: chain.isOnOtherStack),
+      into: &mixed)
     guard mixed.damage == nil, !chain.groups.isEmpty else { return }
     report.samples += 1
     let found = pins.functions(addresses, sample.snapshot) { memory?.isAlive($0) ?? true }

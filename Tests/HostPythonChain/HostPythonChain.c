@@ -39,6 +39,8 @@ static struct {
 static struct host_thread thread;
 static struct task_struct task;
 static struct mm_struct task_memory;
+/* RLIMIT_STACK is the usual one. */
+static struct signal_struct task_signal = {.rlim[RLIMIT_STACK] = {8 << 20}};
 static struct pt_regs task_registers;
 static struct perf_event events[HOST_MAXIMUM_EVENTS];
 static struct perf_event_context event_context;
@@ -281,6 +283,7 @@ void host_run(void) {
   task.thread.fsbase = thread.fsbase;
   task_memory.start_stack = thread.start_stack;
   task.mm = thread.start_stack ? &task_memory : 0;
+  task.signal = &task_signal;
   read_count = output_count = record_count = 0;
   require(sample_thread(&context) == 0);
   for (uint32_t cpu = 0; cpu < HOST_CPUS; cpu++)

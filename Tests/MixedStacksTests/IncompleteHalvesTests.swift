@@ -55,8 +55,9 @@ import Testing
     halves.loopEnd(in: 3)
     halves.python(11)
     halves.loopEnd(in: 1)
-    let text = try joining.join(halves)
-    #expect(text.hasPrefix("[unproven frames]") && !text.contains("p10") && !text.contains("p11"))
+    #expect(
+      try joining.join(halves)
+        == "n0 [unproven frames] L1 n2 [unproven frames] L3 n4 n5 [truncated native stack]")
     #expect(joining.mixed.damage == .joinMismatch)
   }
 
@@ -68,7 +69,7 @@ import Testing
     halves.loopEnd(in: 0)
     halves.python(11)
     halves.loopEnd(in: 2)
-    #expect(try joining.join(halves) == "[unproven frames] n3")
+    #expect(try joining.join(halves) == "L0 n1 [unproven frames] L2 n3")
     #expect(joining.mixed.damage == .pythonTransient)
     joining.joiner.prologueHole = 0x1011..<0x1020
     #expect(try joining.join(halves) == "p66 L0 n1 p11 L2 n3")
@@ -82,11 +83,11 @@ import Testing
     halves.loopEnd(in: 1, broken: true)
     halves.python(11)
     halves.loopEnd(in: 3)
-    #expect(try joining.join(halves) == "[unproven frames] p11 L3 n4")
+    #expect(try joining.join(halves) == "n0 p10 [unproven frames] L1 n2 p11 L3 n4")
     #expect(joining.mixed.damage == .pythonTransient)
-    // Without a boundary for the rest nothing is proven but the root.
+    // Without a boundary for the rest nothing of Python is proven.
     halves.entries.removeLast(3)
-    #expect(try joining.join(halves) == "[unproven frames] n4")
+    #expect(try joining.join(halves) == "n0 [unproven frames] L1 n2 [unproven frames] L3 n4")
     #expect(joining.mixed.damage == .pythonTransient)
   }
 
@@ -111,7 +112,8 @@ import Testing
     halves.python(11)
     halves.loopEnd(in: 5)
     halves.python(12)
-    #expect(try joining.join(halves) == "[unproven frames] p11 L5 n6 p12 [deeper Python frames]")
+    #expect(
+      try joining.join(halves) == "n0 p10 L1 n2 [unproven frames] L3 n4 p11 L5 n6 p12 [deeper Python frames]")
     #expect(joining.mixed.damage == .pythonDepthLimit)
   }
 
@@ -144,14 +146,19 @@ import Testing
 
   @Test(arguments: [
     (PYTHON_CHAIN_READ_FAULT, DamageCause.pythonReadFault), (PYTHON_CHAIN_BAD_CODE, .pythonBadCode),
-  ]) func aBrokenChainShowsTheRootOnly(_ status: python_chain_status, _ cause: DamageCause) throws {
+  ]) func aBrokenChainShowsWhatIsProvenFromTheLeaf(_ status: python_chain_status, _ cause: DamageCause) throws
+  {
     var joining = Joining()
     var halves = Halves("nLnLnn")
     halves.status = status
     halves.python(10)
     halves.loopEnd(in: 1)
     halves.python(11)
-    #expect(try joining.join(halves) == "[unproven frames] n4 n5")
+    #expect(try joining.join(halves) == "n0 p10 L1 n2 [unproven frames] L3 n4 n5")
+    #expect(joining.mixed.damage == cause)
+    // Where stacks are switched, what lies further out may be another's.
+    joining.joiner.isStackSwitcher = { _ in false }
+    #expect(try joining.join(halves) == "n0 p10 L1 n2 [unproven frames]")
     #expect(joining.mixed.damage == cause)
   }
 
@@ -165,5 +172,61 @@ import Testing
     halves.python(10)
     halves.loopEnd(in: 3)
     #expect(try joining.join(halves) == "[truncated native stack] p10")
+  }
+
+  /// The record keeps both ends of a chain that is longer than it.
+  @Test func aGapInTheChain() throws {
+    var joining = Joining()
+    // In one loop.
+    var halves = Halves("nLn")
+    halves.status = PYTHON_CHAIN_DEPTH_LIMIT
+    halves.python(10)
+    halves.gap(frames: 5000, loops: 0)
+    halves.python(11)
+    halves.loopEnd(in: 1)
+    #expect(try joining.join(halves) == "n0 p10 [deeper Python frames] p11 L1 n2")
+    #expect(joining.mixed.damage == .pythonDepthLimit)
+    // Over many loops: the native frames of those are left out with them.
+    halves = Halves("nLnLnLnLn")
+    halves.status = PYTHON_CHAIN_DEPTH_LIMIT
+    halves.python(10)
+    halves.loopEnd(in: 1)
+    halves.python(11)
+    halves.gap(frames: 5000, loops: 1)
+    halves.python(12)
+    halves.loopEnd(in: 7)
+    #expect(try joining.join(halves) == "n0 p10 L1 n2 p11 [deeper Python frames] p12 L7 n8")
+    #expect(joining.mixed.damage == .pythonDepthLimit)
+    // Where the native stack ends before.
+    halves = Halves("nLn", end: .snapshotExhausted)
+    halves.status = PYTHON_CHAIN_DEPTH_LIMIT
+    halves.python(10)
+    halves.loopEnd(in: 1)
+    halves.python(11)
+    halves.gap(frames: 5000, loops: 900)
+    halves.python(12)
+    halves.loopEnd(in: 7000)
+    #expect(
+      try joining.join(halves) == "n0 p10 L1 n2 [truncated native stack] p11 [deeper Python frames] p12")
+    #expect(joining.mixed.damage == .pythonDepthLimit)
+  }
+
+  /// Native frames are missing between others: Python frames that lie there are known all the same.
+  @Test func aGapInTheNativeStack() throws {
+    var joining = Joining()
+    var halves = Halves("nLnLn")
+    halves.native.frames[3].restartedAt = Halves.inside(3)
+    for index in 3...4 { halves.native.frames[index].canonicalFrameAddress += 0x1000 }
+    halves.native.frames[3].restartedAt += 0x1000
+    halves.python(10)
+    halves.loopEnd(in: 1)
+    halves.python(11)
+    halves.loopEnd(at: Halves.inside(8))
+    halves.python(12)
+    halves.loopEnd(at: Halves.inside(9))
+    halves.python(13)
+    halves.loopEnd(at: Halves.inside(3) + 0x1000)
+    #expect(try joining.join(halves) == "n0 p10 L1 n2 [truncated native stack] p11 p12 p13 L3 n4")
+    #expect(joining.mixed.damage == .nativeStackTruncated)
   }
 }

@@ -16,6 +16,12 @@ struct Halves {
   var native = AddressStack()
   var entries: [python_chain_frame] = []
   var status = PYTHON_CHAIN_WHOLE
+  /// Where the thread's stack ends; 0: not known.
+  var stackEnd: UInt64 = 0
+  /// The thread runs on another stack than its own.
+  var isOther = false
+  /// The first thread state names another thread.
+  var isLent = false
 
   /// Native frames leaf first: `L` an evaluation loop, `n` any other function; each frame has 0x100 bytes.
   init(_ functions: String, end: UnwindEnd = .outermost) {
@@ -58,6 +64,24 @@ struct Halves {
     entries.append(entry)
   }
 
+  /// The chain of another thread state follows.
+  mutating func state(interpreter: UInt64 = 1, isLent: Bool = false) {
+    note(PYTHON_CHAIN_STATE, code: interpreter, instruction: isLent ? 1 : 0)
+  }
+
+  /// Entries are missing.
+  mutating func gap(frames: UInt64, loops: UInt64) {
+    note(PYTHON_CHAIN_GAP, code: frames, instruction: loops)
+  }
+
+  private mutating func note(_ kind: python_chain_entry, code: UInt64, instruction: UInt64) {
+    var entry = python_chain_frame()
+    entry.entry = UInt8(kind.rawValue)
+    entry.code = code
+    entry.instruction = instruction
+    entries.append(entry)
+  }
+
   var chain: DecodedChain {
     get throws {
       var header = python_chain_sample()
@@ -67,6 +91,7 @@ struct Halves {
       header.status = status.rawValue
       header.frame_count = UInt32(entries.count)
       header.interpreter = 1
+      if isLent { header.flags = PYTHON_CHAIN_LENT_STATE.rawValue }
       var bytes = unsafe withUnsafeBytes(of: &header) { unsafe [UInt8]($0) }
       for var entry in entries { bytes += unsafe withUnsafeBytes(of: &entry) { unsafe [UInt8]($0) } }
       var chain = DecodedChain()
@@ -93,7 +118,10 @@ struct Joining {
   @discardableResult
   mutating func join(_ halves: Halves) throws -> String {
     let chain = try halves.chain
-    joiner.join(halves.native, chain, table, memory: nil, into: &mixed)
+    joiner.join(
+      halves.native, chain, table, memory: nil,
+      stack: StackExtent(start: Halves.base, end: halves.stackEnd, isOther: halves.isOther),
+      into: &mixed)
     // The table numbers frames in the order of first sight: by code object for these.
     var codes: [PythonFrameID: UInt64] = [:]
     for frame in chain.frames {

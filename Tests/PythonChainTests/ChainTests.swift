@@ -22,7 +22,7 @@ extension PythonChainTests {
       #expect(sample.entries.count == 3)
       #expect(sample.header.thread_state == thread)
       #expect(sample.header.interpreter == python.interpreters[0])
-      #expect(sample.header.c_frame == chain.cFrames.first ?? 0)
+      #expect(sample.header.stack_end == Machine.stackEnd && sample.chain.stackEnd == Machine.stackEnd)
       #expect(sample.header.generation == (minor == 11 ? 0 : 1000))
       #expect(sample.header.tid == Machine.tgid)
       #expect(sample.header.layout == 1)
@@ -77,7 +77,7 @@ extension PythonChainTests {
       arguments: [11, 12, 13] as [UInt32],
       [
         (1, 1022), (1, 1023), (1, 1024), (1, 1025), (1, 1500), (512, 1), (513, 1), (2, 511), (2, 512),
-        (600, 2),
+        (600, 2), (3, 500), (200, 40), (1, 5000),
       ])
     func depth(minor: UInt32, shape: (loops: Int, frames: Int)) throws {
       let machine = Machine()
@@ -87,10 +87,23 @@ extension PythonChainTests {
       let loop = (0..<shape.frames).map { _ in MadeFrame(code: code) }
       let chain = python.setChain(thread, Array(repeating: loop, count: shape.loops))
       let sample = try machine.run().sample
-      let limit = Int(PYTHON_CHAIN_MAX_FRAMES)
-      #expect(sample.entries == Array(chain.entries.prefix(limit)))
-      #expect(sample.status == (chain.entries.count > limit ? PYTHON_CHAIN_DEPTH_LIMIT : PYTHON_CHAIN_WHOLE))
-      #expect(sample.chain.damage == (chain.entries.count > limit ? .pythonDepthLimit : nil))
+      guard chain.entries.count > 1024 else {
+        #expect(sample.entries == chain.entries)
+        #expect(sample.status == PYTHON_CHAIN_WHOLE && sample.chain.damage == nil)
+        return
+      }
+      // Both ends are kept, and what is missing between them is counted.
+      let skipped = chain.entries.dropFirst(960).dropLast(63)
+      let ends = skipped.count { $0.isLoopEnd }
+      let gap = Entry(
+        address: 0, code: UInt64(skipped.count - ends), instruction: UInt64(ends),
+        note: PYTHON_CHAIN_GAP.rawValue)
+      #expect(sample.entries == chain.entries.prefix(960) + [gap] + chain.entries.suffix(63))
+      #expect(sample.status == PYTHON_CHAIN_DEPTH_LIMIT && sample.chain.damage == .pythonDepthLimit)
+      #expect(sample.chain.reachesRoot && !sample.chain.isCut)
+      let open = sample.chain.groups.filter { !$0.isClosed }
+      #expect(open.count <= 1 && (ends > 0 || open.isEmpty))
+      #expect(sample.chain.groups.filter { $0.gap != nil }.map(\.gapHidesLoops) == [ends > 0])
     }
 
     /// A chain that never ends is cut like one that is too long.
@@ -104,7 +117,7 @@ extension PythonChainTests {
       machine.write(chain.frames[0][1] + UInt64(python.layout.frame_previous), chain.frames[0][0])
       let sample = try machine.run().sample
       #expect(sample.status == PYTHON_CHAIN_DEPTH_LIMIT)
-      #expect(sample.entries.count == 1024)
+      #expect(sample.entries.count == 960 && sample.chain.isCut)
     }
 
     @Test func cycleOfBoundaries() throws {
@@ -115,7 +128,7 @@ extension PythonChainTests {
       machine.write(chain.boundaries[0] + UInt64(python.layout.frame_previous), chain.boundaries[0])
       let sample = try machine.run().sample
       #expect(sample.status == PYTHON_CHAIN_DEPTH_LIMIT)
-      #expect(sample.entries.count == 1024)
+      #expect(sample.entries.count == 960 && sample.chain.isCut)
     }
 
     /// Frames at each place around the end of a page, called from and calling frames on that page.
@@ -233,10 +246,28 @@ extension PythonChainTests {
       let last = minor == 11 ? chain.frames[1][1] : chain.boundaries[1]
       machine.write(last + UInt64(python.layout.frame_previous), 0 as UInt64)
       try expectBoundary(machine, Array(chain.entries.prefix(6)))
-      // A C frame without a frame.
-      (machine, python, thread, chain) = try made()
-      machine.write(chain.cFrames[0] + UInt64(python.layout.cframe_current_frame), 0 as UInt64)
-      try expectBoundary(machine, [])
+    }
+
+    /// greenlet's own C frame, at the start of each of its stacks, has no frame: there the chain ends.
+    @Test(arguments: [11, 12] as [UInt32])
+    func cFrameOfAGreenlet(minor: UInt32) throws {
+      let machine = Machine()
+      let python = try FakeInterpreter(machine, minor: minor)
+      let thread = python.addThread(Machine.tgid)
+      let loop = [MadeFrame(code: python.code()), MadeFrame(code: python.code())]
+      let chain = python.setChain(thread, [loop, loop, loop])
+      let start = python.allocate(24)
+      machine.write(chain.cFrames[1] + UInt64(python.layout.cframe_previous), start)
+      let last = minor == 11 ? chain.frames[1][1] : chain.boundaries[1]
+      machine.write(last + UInt64(python.layout.frame_previous), 0 as UInt64)
+      let sample = try machine.run().sample
+      #expect(sample.status == PYTHON_CHAIN_WHOLE && sample.chain.reachesRoot)
+      #expect(sample.entries == Array(chain.entries.prefix(6)))
+      // Before its first frame and after its last one it runs no Python.
+      machine.write(thread + UInt64(python.layout.thread_frame), start)
+      let empty = try machine.run().sample
+      #expect(empty.status == PYTHON_CHAIN_NO_FRAMES && empty.entries.isEmpty)
+      #expect(empty.chain.remark == .nonPythonThread)
     }
 
     /// The unlinked frame's loop cannot be checked; the next one is.

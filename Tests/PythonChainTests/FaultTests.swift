@@ -122,7 +122,9 @@ extension PythonChainTests {
         let noted = "\(scene) 3.\(minor) read \(failing)"
         checkNames(output.names, against: clean.names, noted)
         if sample.status == cleanSample.status,
-          !sample.entries.contains(where: { !$0.isLoopEnd && $0.fingerprint == CodeFingerprint.none })
+          !sample.entries.contains(where: {
+            !$0.isLoopEnd && $0.note == 0 && $0.fingerprint == CodeFingerprint.none
+          })
         {
           #expect(
             output.names.count + Int(sample.header.names_pending)
@@ -149,19 +151,25 @@ extension PythonChainTests {
       #expect(sample.header.tid == clean.header.tid && sample.header.layout == clean.header.layout, comment)
       // Facts beside the chain are there or not.
       #expect(sample.flags & ~clean.flags == 0, comment)
-      #expect([0, clean.header.generation].contains(sample.header.generation), comment)
+      if sample.header.interpreter == clean.header.interpreter {
+        #expect([0, clean.header.generation].contains(sample.header.generation), comment)
+      }
       if sample.status == clean.status {
         #expect(sample.entries.count == clean.entries.count, comment)
         #expect(sample.header.thread_state == clean.header.thread_state, comment)
         #expect(sample.header.interpreter == clean.header.interpreter, comment)
-        #expect(sample.header.c_frame == clean.header.c_frame, comment)
+        #expect(sample.header.stack_end == clean.header.stack_end, comment)
       } else {
         #expect(sample.status == PYTHON_CHAIN_READ_FAULT, comment)
         #expect(sample.chain.damage == .pythonReadFault && sample.chain.remark == nil, comment)
         #expect(sample.entries.count <= clean.entries.count, comment)
       }
-      for (entry, expected) in zip(sample.entries, clean.entries) {
-        #expect(entry.isSame(asClean: expected), comment)
+      // Each chain as far as it goes; a state that could not be read has none.
+      let cleanChains = clean.chainsByState
+      for (state, entries) in sample.chainsByState {
+        let expected = cleanChains[state] ?? []
+        #expect(entries.count <= expected.count, comment)
+        for (entry, expected) in zip(entries, expected) { #expect(entry.isSame(asClean: expected), comment) }
       }
     }
 

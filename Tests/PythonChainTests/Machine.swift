@@ -17,11 +17,13 @@ struct Entry: Equatable, CustomStringConvertible {
   var instruction: UInt64 = 0
   var fingerprint: UInt64 = 0
   var isLoopEnd = false
+  /// PYTHON_CHAIN_STATE or PYTHON_CHAIN_GAP, else 0.
+  var note: UInt32 = 0
   var owner: UInt8 = 0
   var isEntry = false
 
   var description: String {
-    (isLoopEnd ? "end" : "frame")
+    (note != 0 ? "note \(note)" : isLoopEnd ? "end" : "frame")
       + " \(hex(address)) \(hex(code)) \(hex(instruction)) \(hex(fingerprint)) \(owner)"
       + (isEntry ? " entry" : "")
   }
@@ -40,9 +42,26 @@ struct ChainRecord {
   var header: python_chain_sample
   var entries: [Entry]
   var chain: DecodedChain
+  /// Pages of the stack besides the kernel's copy, by address.
+  var pages: [(address: UInt64, bytes: [UInt8])] = []
 
   var status: python_chain_status { python_chain_status(header.status) }
-  var flags: UInt32 { header.flags }
+  /// The entries of each chain, by its thread state.
+  var chainsByState: [UInt64: [Entry]] {
+    var chains: [UInt64: [Entry]] = [:]
+    var state = header.thread_state
+    for entry in entries {
+      if entry.note == PYTHON_CHAIN_STATE.rawValue {
+        state = entry.address
+      } else {
+        chains[state, default: []].append(entry)
+      }
+    }
+    return chains
+  }
+
+  /// But for the one that every record has.
+  var flags: UInt32 { header.flags & ~(PYTHON_CHAIN_STACK_END.rawValue | PYTHON_CHAIN_OTHER_STACK.rawValue) }
 }
 
 /// Records of one interrupt.
@@ -118,6 +137,7 @@ final class Machine: ByteSource {
   func run(failingRead: Int = -1) throws -> Output {
     unsafe withUnsafePointer(to: config) { unsafe host_configure($0) }
     unsafe withUnsafePointer(to: thread) { unsafe host_set_thread($0) }
+    touchStack()
     host_fail_read(Int64(failingRead))
     host_run()
     host_fail_read(-1)
@@ -144,6 +164,7 @@ final class Machine: ByteSource {
     try decoded.decode(bytes, codeAdaptive: codeAdaptive)
     let header = decoded.header
     #expect(Int(header.size) == bytes.byteCount)
+    #expect(header.flags & PYTHON_CHAIN_STACK_END.rawValue != 0)
     #expect(header.frame_count <= UInt32(PYTHON_CHAIN_MAX_FRAMES))
     #expect(header.status <= PYTHON_CHAIN_THREAD_LIMIT.rawValue)
     let entries = (0..<Int(header.frame_count)).map { index in
@@ -153,10 +174,37 @@ final class Machine: ByteSource {
         as: python_chain_frame.self)
       return Entry(
         address: raw.address, code: raw.code, instruction: raw.instruction, fingerprint: raw.fingerprint,
-        isLoopEnd: UInt32(raw.entry) == PYTHON_CHAIN_LOOP_END.rawValue, owner: raw.owner,
+        isLoopEnd: UInt32(raw.entry) == PYTHON_CHAIN_LOOP_END.rawValue,
+        note: UInt32(raw.entry) > PYTHON_CHAIN_LOOP_END.rawValue ? UInt32(raw.entry) : 0, owner: raw.owner,
         isEntry: raw.is_entry != 0)
     }
-    return ChainRecord(slot: slot, header: header, entries: entries, chain: decoded)
+    return ChainRecord(
+      slot: slot, header: header, entries: entries, chain: decoded, pages: pages(bytes, header))
+  }
+
+  private func pages(_ bytes: RawSpan, _ header: python_chain_sample) -> [(address: UInt64, bytes: [UInt8])] {
+    guard header.flags & PYTHON_CHAIN_HAS_PAGES.rawValue != 0 else { return [] }
+    let start =
+      MemoryLayout<python_chain_sample>.size + Int(header.frame_count) * MemoryLayout<python_chain_frame>.size
+    let first = start + MemoryLayout<python_chain_pages>.size
+    func word(_ at: Int) -> UInt64 { unsafe bytes.unsafeLoadUnaligned(fromByteOffset: at, as: UInt64.self) }
+    return (0..<Int(word(start))).map { page in
+      let place = first + page * 4096
+      let content = (0..<4096).map { unsafe bytes.unsafeLoad(fromByteOffset: place + $0, as: UInt8.self) }
+      return (word(start + 8 + page * 8), content)
+    }
+  }
+
+  /// Pages of the stack that were never touched.
+  var holes: Set<UInt64> = []
+
+  /// A stack's pages are there, as far as it is in use and can be copied in one piece.
+  private func touchStack() {
+    let end = thread.pid == thread.tgid ? thread.start_stack : thread.fsbase
+    guard end > thread.sp, end - thread.sp <= 65528 else { return }
+    for page in stride(from: thread.sp & ~4095, to: end, by: 4096) where !holes.contains(page) {
+      if bytes(page, count: 1) == nil { write(page, 0 as UInt8) }
+    }
   }
 
   /// User reads of the last run.

@@ -49,7 +49,7 @@ extension PythonChainTests {
       for _ in 0..<10 {
         let sample = try machine.run().sample
         #expect(sample.status == PYTHON_CHAIN_NO_THREAD)
-        #expect(sample.header.thread_state == 0 && sample.header.c_frame == 0 && sample.entries.isEmpty)
+        #expect(sample.header.thread_state == 0 && sample.entries.isEmpty)
         #expect(sample.chain.damage == nil && sample.chain.remark == .nonPythonThread)
       }
       #expect(machine.counters().thread_walks == 1)
@@ -64,7 +64,7 @@ extension PythonChainTests {
       #expect(other != mine)
     }
 
-    /// A thread state that joins an interpreter other than the newest is not seen at once, but soon.
+    /// A thread state that joins an interpreter other than the newest is seen at once, too.
     @Test(arguments: [11, 12, 13] as [UInt32])
     func threadOfAnOlderInterpreter(minor: UInt32) throws {
       let machine = Machine()
@@ -73,9 +73,7 @@ extension PythonChainTests {
       _ = python.addThread(Machine.tgid + 9, interpreter: 1)
       #expect(try machine.run().sample.status == PYTHON_CHAIN_NO_THREAD)
       let chain = python.setChain(python.addThread(Machine.tgid), [[MadeFrame(code: python.code())]])
-      var samples = 0
-      while try machine.run().sample.entries != chain.entries, samples < 100 { samples += 1 }
-      #expect(samples == 64)
+      #expect(try machine.run().sample.entries == chain.entries)
     }
 
     @Test(arguments: [11, 12, 13] as [UInt32])
@@ -108,7 +106,7 @@ extension PythonChainTests {
       machine.remove(page)
       let sample = try machine.run().sample
       #expect(sample.status == PYTHON_CHAIN_NO_THREAD)
-      #expect(sample.header.thread_state == 0 && sample.header.c_frame == 0)
+      #expect(sample.header.thread_state == 0)
     }
 
     /// One thread may have a state in each interpreter; the one that runs something counts.
@@ -161,19 +159,20 @@ extension PythonChainTests {
       machine.write(python.interpreters[0] + UInt64(python.layout.interpreter_threads_head), 0 as UInt64)
       let sample = try machine.run().sample
       #expect(sample.status == PYTHON_CHAIN_NO_THREAD)
-      #expect(sample.header.thread_state == 0 && sample.header.c_frame == 0)
+      #expect(sample.header.thread_state == 0)
     }
 
-    /// 4,096 steps are made: one per interpreter and one per thread state.
+    /// 4,096 steps are made: one per interpreter and one per thread state; in 3.13 one more per frame of ours up to the
+    /// first boundary.
     @Test(arguments: [11, 12, 13] as [UInt32])
     func tooManyThreads(minor: UInt32) throws {
       let machine = Machine()
       let python = try FakeInterpreter(machine, minor: minor)
       let chain = python.setChain(python.addThread(Machine.tgid), [[MadeFrame(code: python.code())]])
-      for number in 1...4094 { _ = python.addThread(Machine.tgid + UInt32(number)) }
+      for number in 1...(minor == 13 ? 4092 : 4094) { _ = python.addThread(Machine.tgid + UInt32(number)) }
       #expect(try machine.run().sample.entries == chain.entries)
       // Known threads need no search.
-      _ = python.addThread(Machine.tgid + 5000)
+      for number in 0..<3 { _ = python.addThread(Machine.tgid + 5000 + UInt32(number)) }
       #expect(try machine.run().sample.entries == chain.entries)
       machine.thread.pid = Machine.tgid + 6000
       for _ in 0..<3 {
@@ -204,7 +203,7 @@ extension PythonChainTests {
       let new = python.addThread(Machine.tgid)
       let chain = python.setChain(new, [[MadeFrame(code: code)]])
       machine.use(python.layout, slot: 2)
-      #expect(try machine.run().sample.entries == chain.entries)
+      #expect(try machine.run().sample.chainsByState[new] == chain.entries)
     }
 
     /// A page of the lists that is not there: not "no Python thread", and looked for again.

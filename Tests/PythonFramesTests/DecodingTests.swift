@@ -31,8 +31,8 @@ import Testing
     #expect(chain.damage == nil && chain.remark == nil)
     #expect(
       chain.groups == [
-        ChainGroup(frames: 0..<2, boundary: 0x7fff0010, cFrame: 0x7fff0020),
-        ChainGroup(frames: 2..<3, boundary: 0x7fff1010, cFrame: 0),
+        ChainGroup(frames: 0..<2, boundary: 0x7fff0010, cFrame: 0x7fff0020, interpreter: 1),
+        ChainGroup(frames: 2..<3, boundary: 0x7fff1010, cFrame: 0, interpreter: 1),
       ])
     #expect(chain.frames.map(\.offset) == [12, -2, -(0x5000 + 200)])
   }
@@ -62,7 +62,7 @@ import Testing
     let record = Records.sample([Records.frame(code: 1, instruction: 2)], status: status)
     try unsafe chain.decode(record.span.bytes, codeAdaptive: 200)
     #expect(chain.damage == cause)
-    #expect(chain.groups == [ChainGroup(frames: 0..<1, boundary: 0, cFrame: 0)])
+    #expect(chain.groups == [ChainGroup(frames: 0..<1, boundary: 0, cFrame: 0, interpreter: 1)])
   }
 
   @Test func threadsWithoutPythonAreNotDamaged() throws {
