@@ -12,8 +12,13 @@ struct WalkedChain {
   var cFrame: UInt64 = 0
   /// The field a failure points at.
   var suspect = "thread.frame"
+  /// It ends as a whole one does, but in a C frame that is not the thread state's own and has none before it: that of
+  /// a stack which a coroutine library made (greenlet), 3.11 and 3.12.
+  var isDetached = false
 
   var isWhole: Bool { status == PYTHON_CHAIN_WHOLE }
+  /// How many Python frames were read.
+  var frameCount: Int { entries.count { $0.entry == UInt8(PYTHON_CHAIN_FRAME.rawValue) } }
 }
 
 /// Reads frame chains with one layout. Used by validation and by tests; the profiler's chains come in records.
@@ -101,10 +106,12 @@ struct ChainWalker {
       link = words.load(layout.frame_previous)
     }
     guard endsLoop else { return ended(chain, PYTHON_CHAIN_UNLINKED, "frame.previous") }
-    guard layout.minor == 13 || cFrame == rootCFrame else {
-      return ended(chain, PYTHON_CHAIN_BOUNDARY, "thread.root_cframe")
-    }
-    return chain
+    guard layout.minor < 13, cFrame != rootCFrame else { return chain }
+    // Its `current_frame` was the outermost frame's `previous`: both say that nothing comes before.
+    chain.isDetached =
+      memory.load(cFrame &+ UInt64(layout.cframe_previous), as: UInt64.self) == 0
+      && memory.load(cFrame &+ UInt64(layout.cframe_current_frame), as: UInt64.self) == 0
+    return ended(chain, PYTHON_CHAIN_BOUNDARY, "thread.root_cframe")
   }
 
   private func ended(_ chain: WalkedChain, _ status: python_chain_status, _ suspect: String) -> WalkedChain {

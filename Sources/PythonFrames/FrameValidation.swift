@@ -1,42 +1,53 @@
-// Proves a layout's frame, code and string offsets on the chains of live threads.
+// Proves a layout's frame, code and string offsets on the chains of thread states.
 
 import ProcessImages
 import PythonChain
 
-/// Looks for one thread whose chain walks to its proper end and whose code objects are what they must be.
+/// Looks for one thread state whose chain proves the layout: its code objects are what they must be, and it ends
+/// properly.
+///
+/// What proves is what was read, whoever the state belongs to: in a forked child, in a pool of states, or while the
+/// program is between two interpreters, no state need be that of a thread of the process.
 struct FrameValidation {
   /// Distinct code objects that are checked.
   static let codeLimit = 64
-  /// Threads that are tried in one round.
+  /// Thread states with frames that are tried in one round.
   static let threadLimit = 64
+  /// Frames that prove enough where their chain is cut short.
+  static let leastFrames = 2
 
   let layout: LayoutValidation
   let candidate: LayoutCandidate
+  /// Whether a chain that does not end as it must will do, because in no round before did any.
+  let acceptsCutChains: Bool
 
   private var memory: any ByteSource { layout.memory }
 
   func prove(threads: [UInt64], interpreters: [UInt64]) throws(LayoutError) -> LayoutCandidate {
     var failure: LayoutError?
-    for thread in threads.prefix(Self.threadLimit) {
+    var tried = 0
+    for thread in threads {
+      guard tried < Self.threadLimit else { break }
       do {
         guard let proven = try prove(thread: thread, interpreters: interpreters) else { continue }
         return proven
       } catch {
         failure = failure ?? error
+        tried += 1
       }
     }
     if let failure { throw failure }
-    throw .notYet("it runs no Python code")
+    throw .idle
   }
 
-  /// nil where the thread runs no Python code.
+  /// nil where the thread state runs no Python code.
   private func prove(thread: UInt64, interpreters: [UInt64]) throws(LayoutError) -> LayoutCandidate? {
     var proven = candidate
     let untyped = ObjectReader(layout: proven.raw, codeAdaptive: proven.codeAdaptive, memory: memory)
     let chain = ChainWalker(reader: untyped).walk(thread: thread)
     if chain.status == PYTHON_CHAIN_NO_FRAMES { return nil }
-    guard chain.isWhole else {
-      throw wrong(chain.suspect, "a frame chain does not end as it must (status \(chain.status.rawValue))")
+    guard chain.isWhole || isEnough(chain) else {
+      throw doubt(chain.suspect, "a frame chain does not end as it must (status \(chain.status.rawValue))")
     }
     let frames = chain.entries.filter { $0.entry == UInt8(PYTHON_CHAIN_FRAME.rawValue) }
     guard !frames.isEmpty else { return nil }
@@ -67,6 +78,13 @@ struct FrameValidation {
     }
     proven.raw = gated(proven.raw, interpreters: interpreters, above: highestVersion)
     return proven
+  }
+
+  /// Whether a chain without its proper end proves a layout that is in every field as it is known: the offsets that
+  /// lead to the end are not proven by it.
+  private func isEnough(_ chain: WalkedChain) -> Bool {
+    guard layout.oddField(candidate) == nil else { return false }
+    return chain.isDetached || (acceptsCutChains && chain.frameCount >= Self.leastFrames)
   }
 
   private func check(_ frame: python_chain_frame, _ header: CodeHeader) throws(LayoutError) {
@@ -133,5 +151,9 @@ struct FrameValidation {
 
   private func wrong(_ field: String, _ detail: String) -> LayoutError {
     layout.wrong(candidate, field, detail)
+  }
+
+  private func doubt(_ field: String, _ detail: String) -> LayoutError {
+    layout.doubt(candidate, field, detail)
   }
 }

@@ -22,6 +22,9 @@ public enum LayoutError: Error, Equatable, Sendable, CustomStringConvertible {
     }
   }
 
+  /// Nothing was found that could prove a layout.
+  static let idle = LayoutError.notYet("it runs no Python code")
+
   /// True where trying again may help.
   public var isTemporary: Bool {
     if case .notYet = self { true } else { false }
@@ -88,17 +91,20 @@ public struct InterpreterLayout: Sendable {
   ///   - interpreter: As `InterpreterFinder` found it.
   ///   - memory: The process's memory. The process may run meanwhile.
   ///   - threads: The process's thread ids, numbered as the process itself sees them (its pid namespace).
+  ///   - rounds: The process may run while it is read, so a chain may fail by bad luck: how often it is tried, at
+  ///     least once.
   public init(
-    validating interpreter: FoundInterpreter, memory: any ByteSource, threads: Set<Int32>
+    validating interpreter: FoundInterpreter, memory: any ByteSource, threads: Set<Int32>,
+    rounds: Int = 64
   ) throws(LayoutError) {
     let candidate = try Self.candidate(for: interpreter, memory: memory)
-    try self.init(validating: candidate, of: interpreter, memory: memory, threads: threads)
+    try self.init(validating: candidate, of: interpreter, memory: memory, threads: threads, rounds: rounds)
   }
 
   /// Checks any candidate; the way in for tests that spoil one field.
   init(
     validating candidate: LayoutCandidate, of interpreter: FoundInterpreter, memory: any ByteSource,
-    threads: Set<Int32>, rounds: Int = LayoutValidation.defaultRounds
+    threads: Set<Int32>, rounds: Int = 64
   ) throws(LayoutError) {
     guard let known = LayoutTable.known(minor: interpreter.version.minor) else {
       throw .unsupported(interpreter.version)

@@ -6,12 +6,15 @@ import PythonChain
 /// The checks, in the order in which one field leads to the next.
 ///
 /// A field that is wrong usually shows at another one, so a failed check blames the first field that differs from
-/// the release's known number, and its own field only where all are as known.
+/// the release's known number. Where all are as known, only what does not change while a program runs can show that
+/// its structures are others: contents of code objects, not lists, chains and locks, which are read while they change
+/// and may be in a state of their own for long (after a fork in C, on a coroutine's stack, before a thread state is
+/// used). Such a check says that the interpreter is not ready, and the caller goes on looking.
 struct LayoutValidation {
   static let interpreterLimit = 1024
   static let threadLimit = 65_536
-  /// The process runs while it is read, so a chain may fail by bad luck: so many rounds before it is called wrong.
-  static let defaultRounds = 64
+  /// `PID_MAX_LIMIT` of Linux (include/linux/threads.h): a thread id is below it; 0 in a thread state without thread.
+  static let threadIDLimit: UInt64 = 1 << 22
 
   let known: LayoutCandidate
   let memory: any ByteSource
@@ -27,17 +30,17 @@ struct LayoutValidation {
   func prove(_ candidate: LayoutCandidate) throws(LayoutError) -> LayoutCandidate {
     try checkBounds(candidate)
     try checkRuntime(candidate)
-    var last = LayoutError.notYet("it runs no Python code")
-    for _ in 0..<rounds {
+    var last = LayoutError.idle
+    for number in 1...rounds {
       do {
-        var proven = try round(candidate)
+        var proven = try round(candidate, isLast: number == rounds)
         try checkKnownValues(proven)
         proven.sizes = candidate.sizes
         return proven
       } catch {
         last = error
       }
-      if case .wrong(let field, _) = last, field == "runtime" { break }
+      if last == .idle { break }
     }
     // What looks unready in an interpreter that is ready looks so through a wrong field, and the other way round.
     guard isInitialized(candidate) else {
@@ -96,6 +99,11 @@ struct LayoutValidation {
     return .wrong(field: odd, detail: "\(detail) (seen at \(field))")
   }
 
+  /// The error of a failed check of what may be so for a while.
+  func doubt(_ candidate: LayoutCandidate, _ field: String, _ detail: String) -> LayoutError {
+    oddField(candidate) == nil ? .notYet("\(detail) (seen at \(field))") : wrong(candidate, field, detail)
+  }
+
   /// The first field that differs from the release's known number.
   func oddField(_ candidate: LayoutCandidate) -> String? {
     LayoutField.all.first { candidate.raw[keyPath: $0.path] != known.raw[keyPath: $0.path] }?.name
@@ -124,24 +132,38 @@ struct LayoutValidation {
     }
   }
 
-  private func round(_ candidate: LayoutCandidate) throws(LayoutError) -> LayoutCandidate {
+  private func round(_ candidate: LayoutCandidate, isLast: Bool) throws(LayoutError) -> LayoutCandidate {
     let interpreters = try interpreters(candidate)
     var all: [Thread] = []
+    var failure: LayoutError?
+    // One that is being made or taken down says nothing against the others.
     for interpreter in interpreters {
-      all += try threadStates(of: interpreter, candidate)
-      try checkInterpreter(interpreter, candidate)
+      do {
+        let own = try threadStates(of: interpreter, candidate)
+        try checkInterpreter(interpreter, candidate)
+        all += own
+      } catch {
+        failure = failure ?? error
+      }
     }
-    guard !all.isEmpty else { throw .notYet("it has no threads") }
-    let ours = all.filter { thread in
-      Int32(exactly: thread.nativeID).map { threads.contains($0) } ?? false
-    }
-    guard !ours.isEmpty else {
-      throw wrong(
+    guard !all.isEmpty else { throw failure ?? .notYet("it has no threads") }
+    let ours = all.filter(isOurs)
+    // After a fork in C they are the parent's; a state that no thread has used yet has none. Then nothing proves
+    // where the ids are.
+    guard !ours.isEmpty || candidate.raw.thread_native_id == known.raw.thread_native_id,
+      all.allSatisfy({ $0.nativeID < Self.threadIDLimit })
+    else {
+      throw doubt(
         candidate, "thread.native_thread_id", "none of \(all.count) threads is one of the process's")
     }
     try checkStatus(all, candidate)
-    return try FrameValidation(layout: self, candidate: candidate).prove(
-      threads: ours.map(\.state), interpreters: interpreters)
+    let inOrder = ours + all.filter { !isOurs($0) }
+    return try FrameValidation(layout: self, candidate: candidate, acceptsCutChains: isLast).prove(
+      threads: inOrder.map(\.state), interpreters: interpreters)
+  }
+
+  private func isOurs(_ thread: Thread) -> Bool {
+    Int32(exactly: thread.nativeID).map { threads.contains($0) } ?? false
   }
 
   private func interpreters(_ candidate: LayoutCandidate) throws(LayoutError) -> [UInt64] {
@@ -149,32 +171,31 @@ struct LayoutValidation {
     let head = raw.runtime &+ UInt64(raw.runtime_interpreters_head)
     // `struct pyinterpreters`: head, then main (pycore_runtime.h).
     guard let first: UInt64 = memory.load(head), let main: UInt64 = memory.load(head &+ 8) else {
-      throw wrong(candidate, "runtime.interpreters_head", "not readable")
+      throw doubt(candidate, "runtime.interpreters_head", "not readable")
     }
     guard first != 0 else {
-      throw raw.runtime_interpreters_head == known.raw.runtime_interpreters_head
-        ? .notYet("it has no interpreter state") : wrong(candidate, "runtime.interpreters_head", "empty list")
+      throw doubt(candidate, "runtime.interpreters_head", "it has no interpreter state")
     }
     var found: [UInt64] = []
     var next = first
     while next != 0 {
       guard found.count < Self.interpreterLimit, !found.contains(next) else {
-        throw wrong(candidate, "interpreter.next", "the list does not end")
+        throw doubt(candidate, "interpreter.next", "the list does not end")
       }
       found.append(next)
       guard let link: UInt64 = memory.load(next &+ UInt64(raw.interpreter_next)) else {
-        throw wrong(candidate, "interpreter.next", "not readable")
+        throw doubt(candidate, "interpreter.next", "not readable")
       }
       next = link
     }
     guard found.contains(main) else {
-      throw wrong(candidate, "runtime.interpreters_head", "the main interpreter is not in its list")
+      throw doubt(candidate, "runtime.interpreters_head", "the main interpreter is not in its list")
     }
     if raw.minor == 11 {
       // `struct _gilstate_runtime_state`: tstate_current, then autoInterpreterState, the main one (pycore_runtime.h).
       let current = raw.runtime &+ UInt64(raw.runtime_tstate_current)
       guard memory.load(current &+ 8, as: UInt64.self) == main else {
-        throw wrong(candidate, "runtime.tstate_current", "not followed by the main interpreter")
+        throw doubt(candidate, "runtime.tstate_current", "not followed by the main interpreter")
       }
     }
     return found
@@ -185,21 +206,21 @@ struct LayoutValidation {
   {
     let raw = candidate.raw
     guard var next: UInt64 = memory.load(interpreter &+ UInt64(raw.interpreter_threads_head)) else {
-      throw wrong(candidate, "interpreter.threads_head", "not readable")
+      throw doubt(candidate, "interpreter.threads_head", "not readable")
     }
     var found: [Thread] = []
     while next != 0 {
       guard found.count < Self.threadLimit else {
-        throw wrong(candidate, "thread.next", "the list does not end")
+        throw doubt(candidate, "thread.next", "the list does not end")
       }
       guard let owner: UInt64 = memory.load(next &+ UInt64(raw.thread_interp)),
         let native: UInt64 = memory.load(next &+ UInt64(raw.thread_native_id)),
         let link: UInt64 = memory.load(next &+ UInt64(raw.thread_next))
       else {
-        throw wrong(candidate, found.isEmpty ? "interpreter.threads_head" : "thread.next", "not readable")
+        throw doubt(candidate, found.isEmpty ? "interpreter.threads_head" : "thread.next", "not readable")
       }
       guard owner == interpreter else {
-        throw wrong(candidate, "thread.interp", "a thread does not belong to its interpreter")
+        throw doubt(candidate, "thread.interp", "a thread does not belong to its interpreter")
       }
       found.append(Thread(state: next, nativeID: native))
       next = link
@@ -211,29 +232,29 @@ struct LayoutValidation {
     let raw = candidate.raw
     guard let collecting: UInt32 = memory.load(interpreter &+ UInt64(raw.interpreter_gc_collecting)),
       collecting <= 1
-    else { throw wrong(candidate, "interpreter.gc_collecting", "neither 0 nor 1") }
+    else { throw doubt(candidate, "interpreter.gc_collecting", "neither 0 nor 1") }
     guard raw.minor == 12 else { return }
     // `struct _gil_runtime_state` starts with the switch interval in microseconds (pycore_gil.h).
     guard let gil: UInt64 = memory.load(interpreter &+ UInt64(raw.interpreter_ceval_gil)), gil != 0,
       let interval: UInt64 = memory.load(gil), interval > 0, interval < 1 << 40
-    else { throw wrong(candidate, "interpreter.ceval_gil", "no lock there") }
+    else { throw doubt(candidate, "interpreter.ceval_gil", "no lock there") }
     guard let locked: UInt32 = memory.load(gil &+ UInt64(raw.gil_locked)), locked <= 1 || locked == .max
     else {
-      throw wrong(candidate, "gil.locked", "neither -1, 0 nor 1")
+      throw doubt(candidate, "gil.locked", "neither -1, 0 nor 1")
     }
     guard let holder: UInt64 = memory.load(gil &+ UInt64(raw.gil_last_holder)), holder % 8 == 0 else {
-      throw wrong(candidate, "gil.last_holder", "no thread state")
+      throw doubt(candidate, "gil.last_holder", "no thread state")
     }
   }
 
-  /// 3.13: nine status bits, of which the lowest, `initialized`, is set in every listed thread (pystate.h).
+  /// 3.13: nine status bits, of which the lowest, `initialized`, is set once a thread state is complete (pystate.h).
   private func checkStatus(_ all: [Thread], _ candidate: LayoutCandidate) throws(LayoutError) {
     guard candidate.raw.minor == 13 else { return }
-    for thread in all {
-      let status = memory.load(thread.state &+ UInt64(candidate.raw.thread_status), as: UInt32.self) ?? 0
-      guard status & 1 == 1, status < 1 << 10 else {
-        throw wrong(candidate, "thread.status", "no thread status: \(status)")
-      }
+    let states = all.map {
+      memory.load($0.state &+ UInt64(candidate.raw.thread_status), as: UInt32.self) ?? 0
+    }
+    guard states.contains(where: { $0 & 1 == 1 }), let highest = states.max(), highest < 1 << 10 else {
+      throw doubt(candidate, "thread.status", "no thread status in \(states.count) threads")
     }
   }
 }

@@ -77,11 +77,14 @@ import Testing
     _ = try python.child.finish()
   }
 
-  private func expectRefusal(_ spoiled: LayoutCandidate, _ python: BlockedPython, names: String?) {
+  private func expectRefusal(
+    _ spoiled: LayoutCandidate, _ python: BlockedPython, names: String?, threads: Set<Int32>? = nil,
+    memory: (any ByteSource)? = nil
+  ) {
     do throws(LayoutError) {
       _ = try InterpreterLayout(
-        validating: spoiled, of: python.found, memory: python.memory, threads: python.child.threads, rounds: 1
-      )
+        validating: spoiled, of: python.found, memory: memory ?? python.memory,
+        threads: threads ?? python.child.threads, rounds: 1)
       Issue.record("\(names ?? "a field") was accepted")
     } catch {
       guard case .wrong(let field, _) = error else {
@@ -140,11 +143,86 @@ import Testing
     _ = try python.child.finish()
   }
 
+  /// A child that was forked in C, or a state that no thread has used yet, has the ids of nobody.
   @Test(arguments: Interpreter.all)
-  func strangersThreadsAreRefused(_ interpreter: Interpreter) throws {
+  func threadsOfNobodyProveTheirFrames(_ interpreter: Interpreter) throws {
     let python = try BlockedPython(interpreter)
-    #expect(throws: LayoutError.self) {
-      try InterpreterLayout(validating: python.found, memory: python.memory, threads: [1])
+    let layout = try InterpreterLayout(validating: python.found, memory: python.memory, threads: [1])
+    #expect(layout.version == interpreter.version)
+    var spoiled = try InterpreterLayout.candidate(for: python.found, memory: python.memory)
+    spoiled.raw.thread_native_id += 8
+    expectRefusal(spoiled, python, names: "thread.native_thread_id", threads: [1])
+    _ = try python.child.finish()
+  }
+
+  /// greenlet starts a stack with a C frame of its own, which has none before it.
+  @Test(arguments: Interpreter.all.filter { $0.version.minor < 13 })
+  func aCoroutinesStackProves(_ interpreter: Interpreter) throws {
+    let python = try BlockedPython(interpreter)
+    let (walked, _) = try python.chain(try python.layout())
+    let raw = try InterpreterLayout.candidate(for: python.found, memory: python.memory).raw
+    let outermost = try #require(walked.entries.last?.code)
+    let previous = outermost + UInt64(raw.cframe_previous)
+    #expect(python.memory.load(previous, as: UInt64.self) != 0)
+    for end in [0, PatchedMemory.zeros.lowerBound] {
+      let memory = PatchedMemory(python.memory, words: [previous: end])
+      let layout = try InterpreterLayout(
+        validating: python.found, memory: memory, threads: python.child.threads)
+      #expect(layout.version == interpreter.version)
+      for path in [\python_layout.thread_root_cframe, \.cframe_previous, \.cframe_current_frame] {
+        var spoiled = try InterpreterLayout.candidate(for: python.found, memory: memory)
+        spoiled.raw[keyPath: path] += 8
+        let name = LayoutField.all.first { $0.path == path }?.name
+        expectRefusal(spoiled, python, names: name, memory: memory)
+      }
+    }
+    _ = try python.child.finish()
+  }
+
+  /// What was read of a chain that breaks off proves a layout that is in every field as it is known.
+  @Test(arguments: Interpreter.all)
+  func aChainThatBreaksOffProves(_ interpreter: Interpreter) throws {
+    let python = try BlockedPython(interpreter)
+    let (walked, _) = try python.chain(try python.layout())
+    let frames = walked.entries.filter { $0.entry == UInt8(PYTHON_CHAIN_FRAME.rawValue) }
+    let candidate = try InterpreterLayout.candidate(for: python.found, memory: python.memory)
+    let link = frames[2].address + UInt64(candidate.raw.frame_previous)
+    // 1 << 62 is no address.
+    let memory = PatchedMemory(python.memory, words: [link: 1 << 62])
+    let layout = try InterpreterLayout(
+      validating: python.found, memory: memory, threads: python.child.threads, rounds: 2)
+    #expect(layout.version == interpreter.version)
+    var spoiled = candidate
+    spoiled.raw.frame_previous += 8
+    expectRefusal(spoiled, python, names: "frame.previous", memory: memory)
+    // One frame alone has no link that was followed.
+    let short = PatchedMemory(
+      python.memory, words: [frames[0].address + UInt64(candidate.raw.frame_previous): 1 << 62])
+    do throws(LayoutError) {
+      _ = try InterpreterLayout(
+        validating: python.found, memory: short, threads: python.child.threads, rounds: 2)
+      Issue.record("a single frame was believed")
+    } catch {
+      #expect(error.isTemporary, "\(error)")
+    }
+    _ = try python.child.finish()
+  }
+
+  /// An interpreter that is being made has no lock yet; the others are as good as before.
+  @Test(arguments: Interpreter.all)
+  func whatRunsNothingIsNotReady(_ interpreter: Interpreter) throws {
+    let python = try BlockedPython(interpreter)
+    let raw = try InterpreterLayout.candidate(for: python.found, memory: python.memory).raw
+    let head = raw.runtime + UInt64(raw.runtime_interpreters_head)
+    for words in [[head: UInt64(0), head + 8: 0], [head + 8: 0]] {
+      let memory = PatchedMemory(python.memory, words: words)
+      do throws(LayoutError) {
+        _ = try InterpreterLayout(
+          validating: python.found, memory: memory, threads: python.child.threads, rounds: 2)
+        Issue.record("proven")
+      } catch {
+        #expect(error.isTemporary, "\(error)")
+      }
     }
     _ = try python.child.finish()
   }
