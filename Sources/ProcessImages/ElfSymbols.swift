@@ -39,6 +39,14 @@ extension ElfImage {
   /// Thread-local symbols are not found: they have no address.
   public func symbol(named name: String) -> ElfSymbol? { symbols(named: [name])[name] }
 
+  /// Those of the symbols that the loader would find, by its hash table: no symbol table is read.
+  public func exportedSymbols(named names: [String]) -> [String: ElfSymbol] {
+    guard let dynamic = dynamicTables else { return [:] }
+    var found: [String: ElfSymbol] = [:]
+    for name in names { found[name] = dynamic.lookUp([UInt8](name.utf8), in: self) }
+    return found
+  }
+
   /// Several symbols by name in one pass over the tables; those that the file does not define are absent.
   public func symbols(named names: [String]) -> [String: ElfSymbol] {
     var found: [String: ElfSymbol] = [:]

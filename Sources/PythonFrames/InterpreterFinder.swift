@@ -34,9 +34,9 @@ public final class InterpreterFinder {
       candidates[key, default: []].append(mapping)
     }
     // Embedding programs hide an interpreter in any file; the usual names come first.
-    let usual = order.filter { Self.hasPythonName($0.path) }
+    let usual = order.filter { Self.isPythonName($0.path) }
     let others = order.filter { key in
-      !Self.hasPythonName(key.path) && (candidates[key] ?? []).contains { $0.isExecutable }
+      !Self.isPythonName(key.path) && (candidates[key] ?? []).contains { $0.isExecutable }
     }
     for key in usual + others {
       let own = candidates[key] ?? []
@@ -60,9 +60,9 @@ public final class InterpreterFinder {
       if own.contains(where: \.isExecutable) { rejected.insert(key) }
       return nil
     }
-    let symbols = image.symbols(named: Self.symbols)
-    if symbols["pypy_main_startup"] != nil { throw .pyPy(module: key.path) }
     let section = image.section(named: ".PyRuntime")
+    let symbols = symbols(of: image, mayHaveRuntime: section != nil || Self.isPythonName(key.path))
+    if symbols["pypy_main_startup"] != nil { throw .pyPy(module: key.path) }
     guard let runtime = symbols[Self.runtime]?.virtualAddress ?? section?.virtualAddress else {
       // Releases before 3.7 have no runtime to look for.
       if symbols["Py_GetVersion"] != nil, symbols["Py_Version"] == nil {
@@ -84,6 +84,13 @@ public final class InterpreterFinder {
       module: key.path, runtime: bias &+ runtime, version: version, codeType: address("PyCode_Type"),
       nextVersionAddress: counter.map { bias &+ $0.virtualAddress } ?? 0,
       evaluationLoop: address("_PyEval_EvalFrameDefault"))
+  }
+
+  /// Only what a file exports is asked for at first: a symbol table may have hundreds of megabytes, and there may be
+  /// hundreds of files without an interpreter.
+  private func symbols(of image: ElfImage, mayHaveRuntime: Bool) -> [String: ElfSymbol] {
+    let exported = image.exportedSymbols(named: Self.symbols)
+    return mayHaveRuntime || !exported.isEmpty ? image.symbols(named: Self.symbols) : exported
   }
 
   /// Best evidence first: the debug offsets (3.13), the constant `Py_Version` (3.11), the text in memory.
@@ -130,8 +137,9 @@ public final class InterpreterFinder {
     path.utf8.lastIndex(of: 0x2f).map { String(path[path.utf8.index(after: $0)...]) } ?? path
   }
 
-  private static func hasPythonName(_ path: String) -> Bool {
+  /// Whether a file has a usual name of an interpreter.
+  public static func isPythonName(_ path: String) -> Bool {
     let name = fileName(path)
-    return name.hasPrefix("python") || name.hasPrefix("libpython")
+    return ["python", "libpython", "pypy", "libpypy"].contains(where: name.hasPrefix)
   }
 }

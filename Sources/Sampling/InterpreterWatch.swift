@@ -1,4 +1,4 @@
-// Finds the target's interpreter, when it appears and again after each exec.
+// Finds the target's interpreter, when it appears and again after each exec, and decides when to look.
 
 import NativeUnwinding
 import PerfEvents
@@ -6,6 +6,10 @@ import ProcessImages
 import PythonFrames
 
 /// Looks for an interpreter until it has found one; made anew after an exec.
+///
+/// A program may be idle for long before it runs Python code: the longer it has been looked at in vain, the rarer the
+/// looks, so that they cost next to nothing and what is missed at the start of Python code is a small part of what
+/// came before. A file that is mapped is a reason to look at once.
 final class InterpreterWatch {
   /// What looking has shown so far.
   enum State {
@@ -19,9 +23,18 @@ final class InterpreterWatch {
   private let finder: InterpreterFinder
   private(set) var state: State
   private var foundAt: UInt64 = 0
+  /// Found in the files, its layout not proven yet.
+  private var interpreter: FoundInterpreter?
+  private var began: UInt64
+  private var nextLook: UInt64 = 0
+  private var pause = InterpreterWatch.shortestPause
+
+  private static let shortestPause: UInt64 = 1_000_000
+  private static let longestPause: UInt64 = 100_000_000
 
   init(target: TargetProcess) {
     self.target = target
+    began = RecordStream.clock()
     finder = InterpreterFinder(images: LiveImages(pid: target.processID), memory: target.memory)
     state = .searching(.interpreter(target.processID, .noPython(program: target.shortCommand)))
   }
@@ -30,13 +43,55 @@ final class InterpreterWatch {
     if case .found(let layout) = state { layout } else { nil }
   }
 
+  var isSearching: Bool {
+    if case .searching = state { true } else { false }
+  }
+
+  /// Whether the process maps an interpreter, whatever it does with it.
+  var mapsInterpreter: Bool {
+    if case .searching(.interpreter(_, .unknownVersion)) = state { return true }
+    return interpreter != nil
+  }
+
+  /// Whether it is looked for so often that samples had better wait for what is found.
+  var isUrgent: Bool { isSearching && pause < 10_000_000 }
+
+  /// Milliseconds until the next look, 1 to 10.
+  var wait: Int32 {
+    let clock = RecordStream.clock()
+    return nextLook > clock ? Int32(min(10, (nextLook - clock) / 1_000_000 + 1)) : 1
+  }
+
+  /// A file was mapped executable; `isPython`: it has a usual name of an interpreter.
+  func fileWasMapped(isPython: Bool) {
+    nextLook = 0
+    if isPython { began = RecordStream.clock() }
+  }
+
+  /// Looks when it is time to; true when this look found the interpreter.
+  func lookIfDue() -> Bool {
+    guard isSearching, RecordStream.clock() >= nextLook else { return false }
+    return look()
+  }
+
   /// Looks once; true when this look found the interpreter.
   func look() -> Bool {
     guard case .searching = state else { return false }
     let clock = RecordStream.clock()
-    guard let mappings = try? ProcessMaps.read(target.processID), !mappings.isEmpty else { return false }
+    defer {
+      // A sixteenth of the time that it takes to appear may be missed; and looking takes a fifth of ours at most.
+      let end = RecordStream.clock()
+      pause = max((end - began) / 16, (end - clock) * 4, Self.shortestPause)
+      pause = min(pause, Self.longestPause)
+      nextLook = end + pause
+    }
     do throws(InterpreterProblem) {
-      let interpreter = try finder.find(in: mappings)
+      let wasKnown = interpreter != nil
+      if !wasKnown {
+        guard let mappings = try? ProcessMaps.read(target.processID), !mappings.isEmpty else { return false }
+        interpreter = try finder.find(in: mappings)
+      }
+      guard let interpreter else { return false }
       do throws(LayoutError) {
         let layout = try InterpreterLayout(
           validating: interpreter, memory: target.memory, threads: target.ownThreads)
@@ -44,6 +99,11 @@ final class InterpreterWatch {
         foundAt = clock
         return true
       } catch {
+        if wasKnown, !error.isTemporary {
+          // It may have been unloaded since.
+          self.interpreter = nil
+          return false
+        }
         state =
           error.isTemporary
           ? .searching(.layout(target.processID, error)) : .refused(.layout(target.processID, error))

@@ -56,7 +56,7 @@ public final class Sampler {
     Rights.raiseFileLimit()
     Rights.raisePriority()
     watch = InterpreterWatch(target: target)
-    if !held { try Self.find(watch, target) }
+    if !held { _ = try Self.find(watch, target) }
     (capture, reason) = try CaptureChoice.open(target, options)
     audit = ThreadAudit(leastCPU: 20 * options.period * UInt64(capture.eventsPerThread))
     // Read after the side-band is on, so that no mapping is missed.
@@ -89,13 +89,15 @@ public final class Sampler {
     try CaptureChoice.check(options, process: process)
   }
 
-  /// Looks for the interpreter of a running process. One that has just been started gets a second to show it.
-  static func find(_ watch: InterpreterWatch, _ target: TargetProcess) throws(SamplingError) {
+  /// Looks for the interpreter of a running process, and gives the reason where it is not known yet; throws only where
+  /// there will be none that can be read. A process that has just been started gets a second to show it.
+  static func find(_ watch: InterpreterWatch, _ target: TargetProcess) throws(SamplingError) -> SamplingError?
+  {
     let limit = RecordStream.clock() + 1_000_000_000
     let end = ProcessEnd(of: target.processID)
     while !watch.look() {
       switch watch.state {
-      case .found: return
+      case .found: return nil
       case .refused(let error), .searching(let error):
         // Nothing can be read of a process that has ended: that is no finding about it. One that is ending loses
         // its memory first.
@@ -103,10 +105,14 @@ public final class Sampler {
           throw .cannotRead(target.processID, detail: "it ended while sampling was being set up")
         }
         if case .refused = watch.state { throw error }
-        if !isYoung(target) || RecordStream.clock() > limit { throw target.hiddenProgram ?? error }
+        if !isYoung(target) || RecordStream.clock() > limit {
+          if watch.mapsInterpreter { return error }
+          throw target.hiddenProgram ?? error
+        }
         usleep(1000)
       }
     }
+    return nil
   }
 
   /// Whether the process was started less than two seconds ago (/proc/PID/stat, field 22, in clock ticks).
@@ -165,17 +171,19 @@ public final class Sampler {
 
   /// One round: waits for data (at most 10 ms, or until `descriptor` is readable), then processes what is complete.
   public func round(also descriptor: Int32 = -1) {
-    let isSearching = if case .searching = watch.state { true } else { false }
-    capture.wait(milliseconds: isSearching ? 1 : 10, also: descriptor)
+    capture.wait(milliseconds: watch.isSearching ? watch.wait : 10, also: descriptor)
     capture.prepare(target)
-    // Until the interpreter is known, looking for it goes before everything else: samples wait in the rings, but
-    // without a layout they have no Python frames.
-    let isFound = watch.look()
-    if isFound { useLayout() }
+    // While the interpreter is about to be known, looking for it goes before everything else: samples wait in the
+    // rings, but without a layout they have no Python frames.
+    if watch.lookIfDue() { useLayout() }
     let now = RecordStream.clock()
-    if isSearching, !isFound, now - lastDelivery < 20_000_000 { return }
+    if watch.isUrgent, now - lastDelivery < 20_000_000 { return }
     lastDelivery = now
     capture.deliver(to: &recorder)
+    if let path = recorder.lastMapped {
+      recorder.lastMapped = nil
+      watch.fileWasMapped(isPython: InterpreterFinder.isPythonName(path))
+    }
     if recorder.sawExec {
       recorder.sawExec = false
       capture.forgetLayout()

@@ -73,6 +73,9 @@ package struct StackRecorder: RecordHandler {
   package var pins: LoopPins? { didSet { addresses.keepsRegisters = pins != nil } }
   /// When the last samples were taken.
   var recentTimes = RecentTimes()
+  /// Path of the last file that was mapped executable, one with an interpreter's name before all others, until the
+  /// sampler has taken note of it.
+  var lastMapped: String?
   /// True after side-band records were lost: maps and tasks must be read again.
   var sawLoss = false
   /// True after an exec that gave the program more rights than the user has: from then on nothing of it is kept.
@@ -203,9 +206,13 @@ package struct StackRecorder: RecordHandler {
   package mutating func handle(sideband: SidebandRecord, stamp: RecordStamp) {
     switch sideband {
     case .mapping(let record):
-      addressSpace.apply(Mapping(record))
+      let mapping = Mapping(record)
+      addressSpace.apply(mapping)
       mappingsChanged()
       lookForStackSwitcher(CollectionOfOne(record.path))
+      if mapping.isExecutable, mapping.hasFile, !(lastMapped.map(InterpreterFinder.isPythonName) ?? false) {
+        lastMapped = mapping.path
+      }
     case .command(let name, let exec):
       if let index = threadIndices[stamp.tid] { profile.threads[index].name = name }
       if exec { executed(at: stamp.time) }

@@ -32,6 +32,8 @@ public struct TargetDiagnosis: Equatable, Sendable {
   public var processID: Int32
   /// Why it would be refused, in the words of attaching; nil where it would not.
   public var refusal: String?
+  /// Why only its native code could be sampled now, until its interpreter is found ready; nil where it is.
+  public var waiting: String?
   /// The program's path; nil where it may not be known.
   public var program: String?
   /// A short form of its command line.
@@ -117,7 +119,7 @@ extension TargetDiagnosis {
         interpreter = Interpreter(found, isValidated: false)
       }
     }
-    try Sampler.find(watch, target)
+    waiting = try Sampler.find(watch, target)?.description
   }
 
   /// Reads one byte of what is mapped first.

@@ -25,6 +25,9 @@ struct TargetFindings {
     if let refusal = facts.refusal {
       findings.append(Finding(.problem, "interpreter", refusal))
       if let interpreter = facts.interpreter { findings.append(layout(interpreter)) }
+    } else if let waiting = facts.waiting {
+      findings.append(
+        Finding(.note, "interpreter", "\(waiting); its native code is sampled until it is ready"))
     } else if let interpreter = facts.interpreter {
       findings += [found(interpreter), layout(interpreter)]
     } else {
