@@ -44,6 +44,9 @@ struct FrameValidation {
   private func prove(thread: UInt64, interpreters: [UInt64]) throws(LayoutError) -> LayoutCandidate? {
     var proven = candidate
     let untyped = ObjectReader(layout: proven.raw, codeAdaptive: proven.codeAdaptive, memory: memory)
+    guard proven.raw.code_type == 0 || untyped.isCodeType(proven.raw.code_type) else {
+      throw wrong("code_type", "\(hex(proven.raw.code_type)) is not PyCode_Type")
+    }
     let chain = ChainWalker(reader: untyped).walk(thread: thread)
     if chain.status == PYTHON_CHAIN_NO_FRAMES { return nil }
     guard chain.isWhole || isEnough(chain) else {
@@ -56,8 +59,6 @@ struct FrameValidation {
         throw wrong("frame.executable", "the innermost frame runs no code object")
       }
       proven.raw.code_type = type
-    } else if !untyped.isCodeType(proven.raw.code_type) {
-      throw wrong("code_type", "\(hex(proven.raw.code_type)) is not PyCode_Type")
     }
 
     let reader = ObjectReader(layout: proven.raw, codeAdaptive: proven.codeAdaptive, memory: memory)
