@@ -21,6 +21,9 @@ struct UnwindTable {
     let isSignalFrame: Bool
   }
 
+  /// The search table as it lies in the file: there may be a million entries, of which a profile needs hundreds.
+  private var table: (address: UInt64, header: UInt64, count: Int)?
+  /// What was found by walking where there is no search table.
   private var starts: [UInt64] = []
   private var fdes: [UInt64] = []
   private let bytes: any ByteSource
@@ -35,49 +38,44 @@ struct UnwindTable {
   }
 
   /// True where the file says of no function how to leave it.
-  var isEmpty: Bool { starts.isEmpty }
+  var isEmpty: Bool { table == nil && starts.isEmpty }
 
   /// The function that covers `address`, when it has a well-formed FDE.
   func function(covering address: UInt64) -> Function? {
     var low = 0
-    var high = starts.count
+    var high = table?.count ?? starts.count
     while low < high {
       let middle = (low + high) / 2
-      if starts[middle] <= address { low = middle + 1 } else { high = middle }
+      guard let start = start(middle) else { return nil }
+      if start <= address { low = middle + 1 } else { high = middle }
     }
-    guard low > 0, let function = Self.parse(fde: fdes[low - 1], bytes) else { return nil }
+    guard low > 0, let fde = fde(low - 1), let function = Self.parse(fde: fde, bytes) else { return nil }
     return address >= function.start && address < function.end ? function : nil
   }
 
+  private func start(_ index: Int) -> UInt64? {
+    guard let table else { return starts[index] }
+    return pointer(table.address &+ UInt64(index) * 8, from: table.header)
+  }
+
+  private func fde(_ index: Int) -> UInt64? {
+    guard let table else { return fdes[index] }
+    return pointer(table.address &+ UInt64(index) * 8 &+ 4, from: table.header)
+  }
+
+  private func pointer(_ place: UInt64, from origin: UInt64) -> UInt64? {
+    bytes.load(place, as: Int32.self).map { origin &+ UInt64(bitPattern: Int64($0)) }
+  }
+
   /// .eh_frame_hdr with the encodings every linker uses: frame pointer pcrel sdata4, count udata4, table datarel
-  /// sdata4.
+  /// sdata4. Linkers sort it; in one that is not, functions may not be found, but none is taken for another.
   private mutating func readHeader(_ address: UInt64, size: UInt64) -> Bool {
     guard bytes.load(address, as: UInt32.self) == 0x3b03_1b01,
       let count = bytes.load(address + 8, as: UInt32.self),
-      count > 0, Int(count) <= Self.limit, UInt64(count) * 8 + 12 <= size,
-      let table = bytes.bytes(address + 12, count: Int(count) * 8, limit: Self.limit * 8)
+      count > 0, Int(count) <= Self.limit, UInt64(count) * 8 + 12 <= size
     else { return false }
-    starts.reserveCapacity(Int(count))
-    fdes.reserveCapacity(Int(count))
-    var sorted = true
-    for index in 0..<Int(count) {
-      let (start, fde) = (Self.int32(table, index * 8), Self.int32(table, index * 8 + 4))
-      starts.append(address &+ UInt64(bitPattern: Int64(start)))
-      fdes.append(address &+ UInt64(bitPattern: Int64(fde)))
-      if index > 0, starts[index] < starts[index - 1] { sorted = false }
-    }
-    if !sorted {
-      starts = []
-      fdes = []
-    }
-    return sorted
-  }
-
-  private static func int32(_ bytes: [UInt8], _ at: Int) -> Int32 {
-    let value =
-      UInt32(bytes[at]) | UInt32(bytes[at + 1]) << 8 | UInt32(bytes[at + 2]) << 16 | UInt32(bytes[at + 3])
-      << 24
-    return Int32(bitPattern: value)
+    table = (address + 12, address, Int(count))
+    return true
   }
 
   /// Collects all FDEs of .eh_frame.
