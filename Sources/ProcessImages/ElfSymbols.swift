@@ -77,26 +77,76 @@ extension ElfImage {
     return found
   }
 
-  /// All symbol tables of the file.
-  func symbolTables() -> [RawSymbols] {
+  /// The sections with symbol tables; nil stands for the dynamic segment's where a file has no section headers. Each
+  /// may be large: they are read one after the other.
+  var symbolSections: [Section?] {
     let tables = sections.filter { $0.type == UInt32(SHT_SYMTAB) || $0.type == UInt32(SHT_DYNSYM) }
-    if tables.isEmpty { return dynamicTables?.rawSymbols(in: self).map { [$0] } ?? [] }
-    return tables.compactMap(rawSymbols)
+    return tables.isEmpty ? [nil] : tables
+  }
+
+  /// The symbols of one of the `symbolSections`, with their names left in the file.
+  func symbolsAlone(_ section: Section?) -> (symbols: [Elf64_Sym], names: SymbolNames)? {
+    guard let section else {
+      return dynamicTables?.rawSymbols(in: self).map {
+        ($0.symbols, SymbolNames(bytes: BufferBytes($0.names), offset: 0, size: UInt64($0.names.count)))
+      }
+    }
+    guard let symbols = symbolEntries(section), let strings = nameSection(of: section) else { return nil }
+    return (symbols, SymbolNames(bytes: bytes, offset: strings.fileOffset, size: strings.size))
+  }
+
+  /// The table of one of the `symbolSections`.
+  func symbolTable(_ section: Section?) -> RawSymbols? {
+    guard let section else { return dynamicTables?.rawSymbols(in: self) }
+    return rawSymbols(section)
   }
 
   func rawSymbols(_ section: Section) -> RawSymbols? {
-    guard section.entrySize == UInt64(MemoryLayout<Elf64_Sym>.size), section.type != UInt32(SHT_NOBITS),
-      Int(section.link) < sections.count
-    else { return nil }
-    let strings = sections[Int(section.link)]
-    guard strings.type == UInt32(SHT_STRTAB), strings.size <= size,
-      let symbols = bytes.structures(
-        section.fileOffset, count: Int(clamping: section.size / section.entrySize),
-        limit: RawSymbols.maximumSymbols, as: Elf64_Sym.self),
+    guard let symbols = symbolEntries(section), let strings = nameSection(of: section),
       let names = bytes.bytes(
         strings.fileOffset, count: Int(clamping: strings.size), limit: RawSymbols.maximumNameBytes)
     else { return nil }
     return RawSymbols(symbols: symbols, names: names)
+  }
+
+  private func symbolEntries(_ section: Section) -> [Elf64_Sym]? {
+    guard section.entrySize == UInt64(MemoryLayout<Elf64_Sym>.size), section.type != UInt32(SHT_NOBITS) else {
+      return nil
+    }
+    return bytes.structures(
+      section.fileOffset, count: Int(clamping: section.size / section.entrySize),
+      limit: RawSymbols.maximumSymbols, as: Elf64_Sym.self)
+  }
+
+  private func nameSection(of section: Section) -> Section? {
+    guard Int(section.link) < sections.count else { return nil }
+    let strings = sections[Int(section.link)]
+    return strings.type == UInt32(SHT_STRTAB) && strings.size <= size ? strings : nil
+  }
+}
+
+/// The names of a symbol table where they lie: they may be hundreds of megabytes.
+struct SymbolNames {
+  static let longest = 1 << 16
+
+  let bytes: any ByteSource
+  let offset: UInt64
+  let size: UInt64
+
+  /// A name without its version, as `RawSymbols.nameRange` has it; empty where there is none, or a longer one.
+  func name(_ start: UInt32) -> [UInt8] {
+    let start = UInt64(start)
+    var count = 128
+    while start < size, count <= Self.longest {
+      let known = Int(min(UInt64(count), size - start))
+      guard let name = bytes.bytes(offset &+ start, count: known) else { return [] }
+      if let end = name.firstIndex(of: 0) {
+        return Array(name[..<(name[..<end].dropFirst().firstIndex(of: 0x40) ?? end)])
+      }
+      if known < count { return [] }
+      count *= 8
+    }
+    return []
   }
 }
 

@@ -93,6 +93,15 @@ public final class Module {
       SymbolTable(image: image, debugImage: image.hasFullSymbols ? nil : debugImage)
     } ?? SymbolTable()
 
+  /// The functions at some virtual addresses alone, which are sorted; not cached. Lean also where the file has hundreds
+  /// of megabytes of symbols, but not quick: not while samples wait.
+  public func symbols(at addresses: [UInt64]) -> SymbolTable {
+    provider.symbols(for: mapping)
+      ?? image.map { image in
+        SymbolTable(image: image, debugImage: image.hasFullSymbols ? nil : debugImage, at: addresses)
+      } ?? SymbolTable()
+  }
+
   /// The languages of the functions by the debug information of the image or of its debug file, read when they are
   /// first asked for: not while samples wait.
   public private(set) lazy var languages: DebugLanguages =

@@ -110,27 +110,37 @@ public struct LanguageTraits: Sendable, Equatable {
   /// Whether it links gfortran's run-time library.
   public private(set) var usesFortranRuntime = false
 
-  /// Greatest size of a section that is searched, in bytes.
-  private static let maximumStrings = 64 << 20
+  /// Greatest size of a section that is searched, in bytes, and how much of it is in memory at a time.
+  private static let maximumStrings: UInt64 = 64 << 20
+  private static let piece: UInt64 = 1 << 20
 
   /// A module that says nothing.
   public init() {}
 
   /// Searches the file's dynamic strings and, in an extension module of Python, its constants.
   init(image: ElfImage) {
-    guard let names = Self.bytes(".dynstr", of: image) else { return }
-    usesFortranRuntime = Self.contains("gfortran", names)
-    guard Self.contains("PyInit_", names), let constants = Self.bytes(".rodata", of: image) else {
-      return
-    }
+    usesFortranRuntime = Self.contains(["gfortran"], ".dynstr", of: image)
     // The module of the frames in Cython's tracebacks, and the one that modules of one Cython release share.
     isCython =
-      Self.contains("cython_runtime\0", constants) || Self.contains("_cython_", constants)
+      Self.contains(["PyInit_"], ".dynstr", of: image)
+      && Self.contains(["cython_runtime\0", "_cython_"], ".rodata", of: image)
   }
 
-  private static func bytes(_ section: String, of image: ElfImage) -> [UInt8]? {
-    guard let section = image.section(named: section), !section.isCompressed else { return nil }
-    return image.bytes.bytes(section.fileOffset, count: Int(clamping: section.size), limit: maximumStrings)
+  /// Whether a section holds one of some texts, none longer than 32 bytes.
+  private static func contains(_ texts: [StaticString], _ section: String, of image: ElfImage) -> Bool {
+    guard let section = image.section(named: section), !section.isCompressed, section.size <= maximumStrings
+    else { return false }
+    var offset: UInt64 = 0
+    while offset < section.size {
+      // A text may lie across the border of two pieces.
+      let count = min(piece + 32, section.size - offset)
+      guard
+        let bytes = image.bytes.bytes(section.fileOffset &+ offset, count: Int(count), limit: Int(piece) + 32)
+      else { return false }
+      if texts.contains(where: { contains($0, bytes) }) { return true }
+      offset += piece
+    }
+    return false
   }
 
   private static func contains(_ text: StaticString, _ bytes: [UInt8]) -> Bool {

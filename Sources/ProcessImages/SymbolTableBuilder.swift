@@ -25,31 +25,36 @@ struct SymbolTableBuilder {
   /// Adds the functions of a symbol table; `owner` is the file it is in, whose section numbers it uses.
   mutating func add(_ table: RawSymbols, of owner: ElfImage) {
     guard blobs.count < 255 else { return }
-    let blob = UInt8(blobs.count)
-    let executable = owner.sections.map(\.isExecutable)
-    let code = image.segments.filter(\.isExecutable)
+    let rule = FunctionRule(image: image, owner: owner)
     candidates.reserveCapacity(candidates.count + table.symbols.count)
-    for symbol in table.symbols where symbol.definesAddress {
-      switch symbol.kind {
-      case STT_FUNC, STT_GNU_IFUNC: break
-      case STT_NOTYPE:
-        // Labels of hand-written assembly; in data sections they mark other things.
-        let section = Int(symbol.st_shndx)
-        guard section < executable.count, executable[section] else { continue }
-      default: continue
-      }
-      let start = symbol.st_value
-      guard let size = UInt32(exactly: symbol.st_size),
-        code.contains(where: { start >= $0.virtualAddress && start < $0.end })
-      else { continue }
-      let name = table.nameRange(symbol.st_name)
-      guard !name.isEmpty, let offset = UInt32(exactly: name.lowerBound) else { continue }
-      candidates.append(
-        SymbolCandidate(
-          start: start, size: size, name: offset, nameLength: UInt32(clamping: name.count),
-          rank: SymbolTableBuilder.rank(symbol, table.names, name), blob: blob))
+    for symbol in table.symbols where rule.accepts(symbol) {
+      add(symbol, table.names, table.nameRange(symbol.st_name))
     }
     blobs.append(table.names)
+  }
+
+  /// Adds those of the functions that may be at one of some sorted addresses; only their names are read.
+  mutating func add(_ symbols: [Elf64_Sym], _ source: SymbolNames, of owner: ElfImage, at addresses: [UInt64])
+  {
+    guard blobs.count < 255, !addresses.isEmpty else { return }
+    let rule = FunctionRule(image: image, owner: owner)
+    let nearby = NearbySymbols(addresses, in: symbols, isFunction: rule.accepts)
+    var names: [UInt8] = []
+    for symbol in symbols where rule.accepts(symbol) && nearby.contains(symbol) {
+      let start = names.count
+      names += source.name(symbol.st_name)
+      add(symbol, names, start..<names.count)
+    }
+    blobs.append(names)
+  }
+
+  private mutating func add(_ symbol: Elf64_Sym, _ names: [UInt8], _ name: Range<Int>) {
+    guard !name.isEmpty, let offset = UInt32(exactly: name.lowerBound) else { return }
+    candidates.append(
+      SymbolCandidate(
+        start: symbol.st_value, size: UInt32(truncatingIfNeeded: symbol.st_size), name: offset,
+        nameLength: UInt32(clamping: name.count), rank: SymbolTableBuilder.rank(symbol, names, name),
+        blob: UInt8(blobs.count)))
   }
 
   /// Adds stubs by name.
@@ -124,6 +129,33 @@ struct SymbolTableBuilder {
   }
 }
 
+/// Which symbols are functions.
+private struct FunctionRule {
+  /// Of the sections of the file that the symbols are in.
+  private let executable: [Bool]
+  private let code: [ElfSegment]
+
+  init(image: ElfImage, owner: ElfImage) {
+    executable = owner.sections.map(\.isExecutable)
+    code = image.segments.filter(\.isExecutable)
+  }
+
+  func accepts(_ symbol: Elf64_Sym) -> Bool {
+    guard symbol.definesAddress else { return false }
+    switch symbol.kind {
+    case STT_FUNC, STT_GNU_IFUNC: break
+    case STT_NOTYPE:
+      // Labels of hand-written assembly; in data sections they mark other things.
+      let section = Int(symbol.st_shndx)
+      guard section < executable.count, executable[section] else { return false }
+    default: return false
+    }
+    let start = symbol.st_value
+    return UInt32(exactly: symbol.st_size) != nil
+      && code.contains { start >= $0.virtualAddress && start < $0.end }
+  }
+}
+
 /// Where executable sections end (segments, in a file without section headers). Asked in rising order.
 private struct ExecutableBounds {
   private let ranges: [(start: UInt64, end: UInt64)]
@@ -147,13 +179,25 @@ private struct ExecutableBounds {
 
 extension SymbolTable {
   /// The functions of `image`, those its debug file knows more, and its PLT stubs.
-  public init(image: ElfImage, debugImage: ElfImage? = nil) {
+  ///
+  /// `addresses`: virtual addresses that alone will be looked up, sorted; nil: any will be. What else is in the file,
+  /// and it may be a million functions, is not kept.
+  public init(image: ElfImage, debugImage: ElfImage? = nil, at addresses: [UInt64]? = nil) {
     var builder = SymbolTableBuilder(image: image)
-    for table in image.symbolTables() { builder.add(table, of: image) }
-    if let debugImage {
-      for table in debugImage.symbolTables() { builder.add(table, of: debugImage) }
+    for owner in [image, debugImage].compactMap(\.self) {
+      for section in owner.symbolSections {
+        if let addresses {
+          guard let (symbols, names) = owner.symbolsAlone(section) else { continue }
+          builder.add(symbols, names, of: owner, at: addresses)
+        } else if let table = owner.symbolTable(section) {
+          builder.add(table, of: owner)
+        }
+      }
     }
-    builder.add(stubs: image.stubs())
+    let plt = image.sections.filter { $0.name.hasPrefix(".plt") }
+    if addresses?.contains(where: { address in plt.contains { $0.contains(address) } }) ?? true {
+      builder.add(stubs: image.stubs())
+    }
     self = builder.build()
   }
 }

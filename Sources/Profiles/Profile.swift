@@ -121,7 +121,7 @@ public struct Profile: Sendable {
   /// All distinct strings.
   public private(set) var strings = StringTable()
   /// All distinct frames, in the order of first use.
-  public private(set) var frames: [Frame] = []
+  public internal(set) var frames: [Frame] = []
   /// The sampled threads; `Sample.thread` is a position here.
   public var threads: [ProfiledThread] = []
   /// The modules of the native frames.

@@ -29,6 +29,9 @@ struct StackTable: Sendable {
   /// Position + 1 of a stack; 0 is a free slot. Its size is a power of two.
   private var slots: [UInt32] = Array(repeating: 0, count: 1024)
 
+  /// How many stacks there are; their ids are the numbers below.
+  var count: Int { ends.count }
+
   subscript(id: StackID) -> ArraySlice<FrameID> {
     let position = Int(id.index)
     return storage[(position == 0 ? 0 : ends[position - 1])..<ends[position]]

@@ -64,6 +64,15 @@ public struct Timeline: Sendable, Sequence {
     count += 1
   }
 
+  /// Gives every sample the stack that became of its own: `ids` by the old id.
+  mutating func renameStacks(_ ids: [StackID]) {
+    for block in blocks.indices {
+      for position in blocks[block].indices where blocks[block][position].thread != Entry.gap {
+        blocks[block][position].stack = ids[Int(blocks[block][position].stack)].index
+      }
+    }
+  }
+
   private mutating func push(_ entry: Entry) {
     if blocks.isEmpty || blocks[blocks.count - 1].count == Self.blockSize {
       var block: [Entry] = []

@@ -46,19 +46,26 @@ struct FrameOrigins {
     }
   }
 
-  /// Fills in the languages of the native frames, and the modules.
-  func describe(_ profile: inout Profile) {
-    for (frame, place) in places { profile.setLanguage(language(of: place), of: frame) }
+  func isInterpreter(_ module: Module) -> Bool { !module.path.isEmpty && interpreters.contains(module.path) }
+
+  /// Fills in the languages of the native frames, and the modules. By the frames' positions before they were resolved:
+  /// `ids` tells what became of each, `symbols` the symbol it was named after. Where several became one, the first one
+  /// tells.
+  func describe(_ profile: inout Profile, _ ids: [FrameID?], _ symbols: [String?]) {
+    var told: Set<FrameID> = []
+    for (frame, place) in places.sorted(by: { $0.key.index < $1.key.index }) {
+      guard let id = ids[Int(frame.index)], told.insert(id).inserted else { continue }
+      profile.setLanguage(language(of: place, symbols[Int(frame.index)]), of: id)
+    }
     profile.modules = mapped.map {
       ProfiledModule(path: $0.path, buildID: $0.module.image?.buildIDText ?? "", ranges: $0.ranges)
     }
   }
 
-  private func language(of place: Place) -> FrameLanguage {
+  private func language(of place: Place, _ symbol: String?) -> FrameLanguage {
     let module = place.module
-    if !module.path.isEmpty, interpreters.contains(module.path) { return .interpreter }
+    if isInterpreter(module) { return .interpreter }
     if module.isMadeAtRunTime { return .jit }
-    let symbol = module.symbols.name(at: place.virtualAddress)?.name
     return module.language(ofSymbol: symbol, at: place.virtualAddress).map(FrameLanguage.init) ?? .native
   }
 }

@@ -9,6 +9,18 @@ enum FrameRole: UInt8, Sendable {
   case callPlumbing
   /// The interpreter's way from the process's entry point to the first Python frame.
   case startUp
+  /// Another function of the interpreter's file: shown, but not where it is on that way, too.
+  case interpreter
+
+  /// The role of a function by its symbol; nil: it has none.
+  init(symbol name: String?, isInterpreter: Bool, hasInterpreter: Bool) {
+    if isInterpreter {
+      let role = name.map(FrameRole.init(interpreterSymbol:)) ?? .ordinary
+      self = role == .ordinary ? .interpreter : role
+    } else {
+      self = hasInterpreter && name.map(Self.entryNames.contains) == true ? .startUp : .ordinary
+    }
+  }
 
   /// The role of a function of the interpreter's own module, by its symbol.
   init(interpreterSymbol name: String) {

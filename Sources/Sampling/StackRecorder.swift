@@ -105,7 +105,7 @@ package struct StackRecorder: RecordHandler {
   private var lastThread: (tid: Int32, index: Int) = (-1, 0)
   private var pythonFrameIDs: [[FrameID?]] = [[]]
   private var markers: [FrameID] = []
-  private var interpreterFile = StringID.empty
+  private let hidden: HiddenFrames
   private var noPython: FrameID
   private var notYetKnown: FrameID
 
@@ -140,6 +140,7 @@ package struct StackRecorder: RecordHandler {
     markers = Marker.allCases.map { marker($0.text) }
     noPython = marker("[no Python frame]")
     notYetKnown = marker("[interpreter not yet known]")
+    hidden = HiddenFrames(&profile, nothing: noPython)
     self.profile = profile
     lookForStackSwitcher(addressSpace.mappings.lazy.map(\.path))
   }
@@ -154,12 +155,7 @@ package struct StackRecorder: RecordHandler {
     joiner.prologueHole = context.hole
     let loop = context.layout.interpreter.evaluationLoop
     if loop != 0 { joiner.learnLoop(at: loop) }
-    setInterpreterModule(context.layout.interpreter.module)
-  }
-
-  private mutating func setInterpreterModule(_ path: String) {
-    names.interpreterModule = path
-    interpreterFile = profile.intern(string: path)
+    names.addInterpreter(context.layout.interpreter.module)
   }
 
   /// Reads the target's mappings anew: they may have changed unseen.
@@ -235,7 +231,6 @@ package struct StackRecorder: RecordHandler {
     }
     guard firstValidSlot == contexts.count else { return }
     sawExec = true
-    setInterpreterModule("")
     joiner.prologueHole = 0..<0
   }
 
@@ -298,10 +293,11 @@ package struct StackRecorder: RecordHandler {
     }
   }
 
-  /// The profile with what is found out only at the end: the languages of its native frames, and their modules.
+  /// The profile with what is found out only at the end: the names of its native frames, which of them are shown, their
+  /// languages, and their modules.
   package func finished() -> Profile {
     var finished = profile
-    names.describe(&finished)
+    names.resolve(&finished, hiding: hidden)
     return finished
   }
 
@@ -348,7 +344,9 @@ package struct StackRecorder: RecordHandler {
         hasCode = true
       }
     }
-    let startUpFrom = startUpPosition(sample.stamp)
+    let loop = shown == .extensions ? mixed.outermostLoop : nil
+    let mark = loop.map { placeMark(outside: $0, sample.stamp) }
+    var isMarked = loop == nil
     for frame in mixed.frames {
       switch frame {
       case .python(let id):
@@ -358,42 +356,34 @@ package struct StackRecorder: RecordHandler {
         stack.append(markers[Int(marker.rawValue)])
       case .evaluationLoop(let index):
         guard shown == .all else { continue }
-        stack.append(names.name(addresses.frames[index], &profile).frame)
+        stack.append(names.frame(addresses.frames[index], &profile))
         hasCode = true
       case .native(let index):
         guard shown != .none else { continue }
-        let name = names.name(addresses.frames[index], &profile)
-        if shown == .extensions {
-          if index >= startUpFrom { continue }
-          if name.role == .callPlumbing && mixed.outermostLoop != nil { continue }
+        if let mark, let loop, !isMarked, index > loop {
+          stack.append(mark)
+          isMarked = true
         }
-        stack.append(name.frame)
+        stack.append(names.frame(addresses.frames[index], &profile))
         hasCode = true
       }
     }
+    if let mark, !isMarked, hasCode { stack.append(mark) }
     if !hasCode {
       if stack.isEmpty { stack.append(mixed.damage == .interpreterNotYetKnown ? notYetKnown : noPython) }
       if shown != .none || mixed.damage != nil { profile.ledger.empty += 1 }
     }
   }
 
-  /// Position of the first native frame that only leads from the process's entry to the first Python frame; the
-  /// frame count where there is none. A program that embeds the interpreter keeps its own frames.
-  private mutating func startUpPosition(_ stamp: RecordStamp) -> Int {
-    guard shown == .extensions, stamp.tid == processID, let loop = mixed.outermostLoop else { return Int.max }
-    var first = addresses.frames.count
+  /// The mark for what will be hidden of this stack once names are known. Of the main thread that is also what led from
+  /// the process's entry to the outermost evaluation loop.
+  private mutating func placeMark(outside loop: Int, _ stamp: RecordStamp) -> FrameID {
+    guard stamp.tid == processID else { return hidden.plumbing }
+    // Frames are numbered in the order in which they are looked at.
     for index in (loop + 1)..<max(loop + 1, addresses.frames.count) {
-      let name = names.name(addresses.frames[index], &profile)
-      if name.role == .startUp || name.role == .callPlumbing {
-        first = min(first, index)
-      } else if profile[name.frame].file == interpreterFile {
-        // A stripped interpreter's own functions have no names.
-        first = min(first, index)
-      } else {
-        first = addresses.frames.count
-      }
+      _ = names.frame(addresses.frames[index], &profile)
     }
-    return first
+    return hidden.startUp
   }
 
   private mutating func python(_ id: PythonFrameID, _ slot: Int) -> FrameID {

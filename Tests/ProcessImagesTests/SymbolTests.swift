@@ -137,6 +137,23 @@ import Testing
     func debugImage(for image: ElfImage) -> ElfImage? { debug }
   }
 
+  /// A table for some addresses says of them what the whole one says, and knows little else.
+  @Test(arguments: SystemFiles.all) func tablesForSomeAddressesAgree(_ path: String) throws {
+    let image = try #require(SystemFiles.image(path))
+    let whole = SymbolTable(image: image)
+    let executable = image.segments.filter(\.isExecutable)
+    for step: UInt64 in [61, 9973, 1_000_003] {
+      let addresses = executable.flatMap { Array(stride(from: $0.virtualAddress, to: $0.end, by: Int(step))) }
+      let some = SymbolTable(image: image, at: addresses)
+      for address in addresses {
+        let (one, other) = (whole.name(at: address), some.name(at: address))
+        #expect(one?.name == other?.name && one?.offset == other?.offset, "\(String(address, radix: 16))")
+      }
+      #expect(step < 1000 || some.count < addresses.count * 8 + image.stubs().count)
+    }
+    #expect(SymbolTable(image: image, at: []).count == 0)
+  }
+
   @Test func separateDebugFile() throws {
     let folder = try TemporaryFolder()
     let path = try #require(SystemFiles.libpython)
