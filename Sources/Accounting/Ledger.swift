@@ -48,6 +48,10 @@ public enum DamageCause: Int, CaseIterable, Sendable {
   /// What is shown is proven from the leaf outwards; the stack was switched further out, and who resumed it is not told
   /// by either half.
   case rootNotKnown
+  /// Unwinding needed a file that was gone before it could be opened: unloaded and deleted soon after it was loaded.
+  case fileGone
+  /// Unwinding needed a file that could not be opened because too many were open.
+  case tooManyOpenFiles
 }
 
 /// What was doubtful or incomplete in a sample although its stack is shown whole.

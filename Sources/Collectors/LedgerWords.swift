@@ -34,6 +34,8 @@ extension DamageCause {
     case .joinMismatch: "Python and native frames could not be joined"
     case .noThreadState: "evaluation loop without a thread state that was found"
     case .rootNotKnown: "stack switched (greenlet, fiber): its root is not known"
+    case .fileGone: "library gone before it could be read"
+    case .tooManyOpenFiles: "too many libraries open to read another"
     }
   }
 }

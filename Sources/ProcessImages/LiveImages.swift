@@ -2,22 +2,38 @@
 
 internal import Glibc
 
-/// Opens the files behind a live process's mappings.
+/// Opens the files behind a live process's mappings. Each stays open as long as somebody holds its image: what is
+/// deleted or unmapped meanwhile can still be read.
 public final class LiveImages: ImageProvider {
   private let pid: Int32
   private let cache: ChunkCache
+  private let limit: Int
+  private var opened = 0
+  /// Why the last file could not be had.
+  public private(set) var lastProblem: FileProblem?
 
-  /// All files of the process share one cache.
-  public init(pid: Int32, cache: ChunkCache = ChunkCache()) {
+  /// All files of the process share one cache. `limit`: files that are opened at most.
+  public init(pid: Int32, cache: ChunkCache = ChunkCache(), limit: Int = .max) {
     self.pid = pid
     self.cache = cache
+    self.limit = limit
   }
 
   /// The file behind a mapping, or the vDSO.
   public func image(for mapping: Mapping) -> ElfImage? {
+    lastProblem = nil
     if mapping.path == "[vdso]" { return LiveImages.vdso() }
-    guard let file = TargetFile.open(mapping, of: pid, cache: cache) else { return nil }
-    return try? ElfImage(bytes: file, size: file.size)
+    guard opened < limit else {
+      lastProblem = .tooManyOpenFiles
+      return nil
+    }
+    guard let file = TargetFile.open(mapping, of: pid, cache: cache) else {
+      lastProblem = errno == EMFILE || errno == ENFILE ? .tooManyOpenFiles : .gone
+      return nil
+    }
+    guard let image = try? ElfImage(bytes: file, size: file.size) else { return nil }
+    opened += 1
+    return image
   }
 
   /// /usr/lib/debug/.build-id/xx/rest.debug in the process's own root, then in ours; the build-id must be equal.

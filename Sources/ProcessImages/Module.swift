@@ -12,6 +12,16 @@ public protocol ImageProvider: AnyObject {
   /// What the debug information says of the languages behind a mapping where that is known without reading it; else
   /// nil.
   func languages(for mapping: Mapping) -> DebugLanguages?
+  /// Why the file that was asked for last could not be had; nil where it could, and where that is not known.
+  var lastProblem: FileProblem? { get }
+}
+
+/// Why the file behind a mapping could not be had.
+public enum FileProblem: Sendable {
+  /// There is no way to it any more: unmapped and deleted, or replaced.
+  case gone
+  /// Too many files are open.
+  case tooManyOpenFiles
 }
 
 extension ImageProvider {
@@ -21,6 +31,8 @@ extension ImageProvider {
   public func symbols(for mapping: Mapping) -> SymbolTable? { nil }
   /// Not known.
   public func languages(for mapping: Mapping) -> DebugLanguages? { nil }
+  /// Not known.
+  public var lastProblem: FileProblem? { nil }
 }
 
 /// A file that is mapped executable, or anonymous memory with code in it. It has no address of its own: where
@@ -81,7 +93,18 @@ public final class Module {
   public var path: String { key.path }
 
   /// The ELF image, opened when it is first asked for; nil where there is none or it cannot be read.
-  public private(set) lazy var image: ElfImage? = isFileBacked ? provider.image(for: mapping) : nil
+  public private(set) lazy var image: ElfImage? = {
+    wasOpened = true
+    guard isFileBacked else { return nil }
+    let image = provider.image(for: mapping)
+    if image == nil { problem = provider.lastProblem }
+    return image
+  }()
+
+  /// Whether `image` has been asked for: from then on the file is held open.
+  public private(set) var wasOpened = false
+  /// Why there is no image although there is a file, once `image` was asked for.
+  public private(set) var problem: FileProblem?
 
   /// The separate debug file, found by build-id when it is first asked for.
   public private(set) lazy var debugImage: ElfImage? = image.flatMap { provider.debugImage(for: $0) }

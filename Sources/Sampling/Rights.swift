@@ -120,6 +120,9 @@ enum Rights {
     _ = unsafe setrlimit(__rlimit_resource_t(UInt32(RLIMIT_NOFILE.rawValue)), &limit)
   }
 
+  /// Files of the target that may be held open: half of what there is, threads need descriptors, too.
+  static var heldFileLimit: Int { fileLimit().map { Int(clamping: $0.0 / 2) } ?? 512 }
+
   /// On a machine whose CPUs are all busy the rings would wait for their reader, and a program that has just been
   /// started for its layout. For this thread only; a child forked before keeps its own priority.
   static func raisePriority() {

@@ -33,6 +33,7 @@ public final class Sampler {
   private var duplicatesSeen: UInt64 = 0
   private var lastAudit: UInt64 = 0
   private var lastDelivery: UInt64 = 0
+  private var lastFile: UInt64 = 0
   private var audit: ThreadAudit
 
   /// True once the target is gone.
@@ -61,7 +62,8 @@ public final class Sampler {
     audit = ThreadAudit(leastCPU: 20 * options.period * UInt64(capture.eventsPerThread))
     // Read after the side-band is on, so that no mapping is missed.
     let mappings = (try? ProcessMaps.read(target.processID)) ?? []
-    let addressSpace = AddressSpace(mappings: mappings, provider: LiveImages(pid: target.processID))
+    let addressSpace = AddressSpace(
+      mappings: mappings, provider: LiveImages(pid: target.processID, limit: Rights.heldFileLimit))
     guard
       let recorder = StackRecorder(
         target: target, addressSpace: addressSpace, method: options.unwinder, shown: options.native)
@@ -171,7 +173,9 @@ public final class Sampler {
 
   /// One round: waits for data (at most 10 ms, or until `descriptor` is readable), then processes what is complete.
   public func round(also descriptor: Int32 = -1) {
-    capture.wait(milliseconds: watch.isSearching ? watch.wait : 10, also: descriptor)
+    // A program that loads libraries may unload them soon: their files are opened as quickly as may be.
+    let isLoading = RecordStream.clock() - lastFile < 100_000_000
+    capture.wait(milliseconds: isLoading ? 1 : watch.isSearching ? watch.wait : 10, also: descriptor)
     capture.prepare(target)
     // While the interpreter is about to be known, looking for it goes before everything else: samples wait in the
     // rings, but without a layout they have no Python frames.
@@ -182,6 +186,7 @@ public final class Sampler {
     capture.deliver(to: &recorder)
     if let path = recorder.lastMapped {
       recorder.lastMapped = nil
+      lastFile = now
       watch.fileWasMapped(isPython: InterpreterFinder.isPythonName(path))
     }
     if recorder.sawExec {

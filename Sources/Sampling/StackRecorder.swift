@@ -206,8 +206,8 @@ package struct StackRecorder: RecordHandler {
       addressSpace.apply(mapping)
       mappingsChanged()
       lookForStackSwitcher(CollectionOfOne(record.path))
-      if mapping.isExecutable, mapping.hasFile, !(lastMapped.map(InterpreterFinder.isPythonName) ?? false) {
-        lastMapped = mapping.path
+      if mapping.isExecutable, mapping.hasFile {
+        addressSpace.holdFile(at: mapping.start, noting: &lastMapped)
       }
     case .command(let name, let exec):
       if let index = threadIndices[stamp.tid] { profile.threads[index].name = name }
@@ -262,12 +262,7 @@ package struct StackRecorder: RecordHandler {
       profile.ledger[dropped: .pythonUnverified] += 1
       return
     }
-    // PYTHON_CHAIN_STACK_REDUCED
-    if mixed.damage == .nativeStackTruncated, chain.header.flags & 4 != 0 {
-      count(damage: .nativeStackReduced)
-    } else {
-      count(damage: mixed.damage)
-    }
+    count(damage: damage)
     profile.ledger.count(mixed.remarks)
     compose(sample, slot: Int(slot))
     let index = thread(of: sample.stamp)
@@ -299,6 +294,16 @@ package struct StackRecorder: RecordHandler {
     var finished = profile
     names.resolve(&finished, hiding: hidden)
     return finished
+  }
+
+  /// The cause as far as it is known beside the stack itself.
+  private var damage: DamageCause? {
+    switch mixed.damage {
+    // PYTHON_CHAIN_STACK_REDUCED
+    case .nativeStackTruncated where chain.header.flags & 4 != 0: .nativeStackReduced
+    case .noUnwindInformation, .unwindingFailed: addressSpace.missingFile(of: addresses) ?? mixed.damage
+    default: mixed.damage
+    }
   }
 
   private mutating func count(damage: DamageCause?) {

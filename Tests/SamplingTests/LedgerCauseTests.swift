@@ -4,7 +4,6 @@
 import Accounting
 import CaptureReplay
 import NativeUnwinding
-import PerfEvents
 import ProcessImages
 import Profiles
 import PythonChain
@@ -12,6 +11,7 @@ import Snapshots
 import TestSupport
 import Testing
 
+@testable import PerfEvents
 @testable import Sampling
 
 @Suite struct LedgerCauseTests {
@@ -21,12 +21,13 @@ import Testing
   private static let returnAddress = code + 0x800
 
   /// A recorder of process 7, which has one page of code that no file describes.
-  private func recorder() throws -> StackRecorder {
+  private func recorder(_ provider: any ImageProvider = NoImages(), path: String = "") throws -> StackRecorder
+  {
     var contents = [UInt8](repeating: 0, count: 0x1000)
     contents.replaceSubrange(0x7fe..<0x800, with: [0xff, 0xd0])
-    let space = AddressSpace(
-      mappings: [Mapping(start: Self.code, end: Self.code + 0x1000, isExecutable: true)], provider: NoImages()
-    )
+    let mapping = Mapping(
+      start: Self.code, end: Self.code + 0x1000, isExecutable: true, inode: path.isEmpty ? 0 : 1, path: path)
+    let space = AddressSpace(mappings: [mapping], provider: provider)
     return try #require(
       StackRecorder(
         RecordedProcess(
@@ -103,6 +104,34 @@ import Testing
     #expect(try ledger(sample(few), recorder())[damaged: .nativeDepthLimit] == 0)
   }
 
+  /// The file of the code could not be had, and for that reason there is nothing to unwind by.
+  @Test(arguments: [(FileProblem.gone, DamageCause.fileGone), (.tooManyOpenFiles, .tooManyOpenFiles)])
+  func filesThatCouldNotBeHad(_ problem: FileProblem, _ cause: DamageCause) throws {
+    let words = [Self.returnAddress] + [UInt64](repeating: 0, count: 100)
+    let images = MissingImages(problem)
+    try expect(ledger(sample(words), recorder(images, path: "/tmp/gone.so")), damaged: cause)
+    // Of memory without a file nothing is missing.
+    try expect(ledger(sample(words), recorder(images)), damaged: .noUnwindInformation)
+  }
+
+  /// A file is opened when it is mapped, once, before any sample asks for it.
+  @Test func filesAreHeldFromTheirMapping() throws {
+    let images = MissingImages(.gone)
+    var recorder = try recorder(images)
+    for (start, path, protection) in [
+      (0x1000, "/tmp/data", 1), (0x2000, "/tmp/one.so", 5), (0x9000, "/tmp/one.so", 5),
+      (0x5000, "/lib/libpython3.so", 5), (0x7000, "/tmp/two.so", 5),
+    ] as [(UInt64, String, UInt32)] {
+      recorder.handle(
+        sideband: .mapping(
+          MappingRecord(
+            start: start, length: 0x1000, fileOffset: 0, deviceMajor: 1, deviceMinor: 1, inode: 1,
+            protection: protection, path: path)), stamp: RecordStamp(time: 1, pid: 7, tid: 7))
+    }
+    #expect(images.asked == ["/tmp/one.so", "/lib/libpython3.so", "/tmp/two.so"])
+    #expect(recorder.lastMapped == "/lib/libpython3.so")
+  }
+
   /// A real sample, whose leaf returns into memory that is no code.
   @Test(arguments: ["sandwich-3.11", "sandwich-3.12", "sandwich-3.13"])
   func unwindingFailed(_ name: String) throws {
@@ -133,6 +162,19 @@ import Testing
       tried += 1
     }
     #expect(tried > 3)
+  }
+
+  /// Files that cannot be had.
+  private final class MissingImages: ImageProvider {
+    let lastProblem: FileProblem?
+    private(set) var asked: [String] = []
+
+    init(_ problem: FileProblem) { lastProblem = problem }
+
+    func image(for mapping: Mapping) -> ElfImage? {
+      asked.append(mapping.path)
+      return nil
+    }
   }
 
   /// Where the stack copy lies in a sample: behind its size, before the number of bytes that were copied.
