@@ -9,13 +9,18 @@ public struct SymbolTable {
     public let virtualAddress: UInt64
     /// Bytes; never 0.
     public let size: UInt32
+    /// True where the file does not say how large it is: it may be a label inside of a function.
+    public let isLabel: Bool
     let nameOffset: UInt32
   }
 
   struct Entry {
     var start: UInt64
     var size: UInt32
+    /// Offset among the names; the highest bit: `Symbol.isLabel`.
     var name: UInt32
+
+    static let label: UInt32 = 1 << 31
   }
 
   /// By start; no two start at the same address.
@@ -52,19 +57,32 @@ public struct SymbolTable {
   /// How many functions it has.
   public var count: Int { entries.count }
 
-  /// The innermost function whose bytes include `virtualAddress`.
-  public func lookup(_ virtualAddress: UInt64) -> Symbol? {
+  /// How many functions begin at or before an address.
+  private func upperBound(_ virtualAddress: UInt64) -> Int {
     var low = 0
     var high = entries.count
     while low < high {
       let middle = (low &+ high) >> 1
       if entries[middle].start <= virtualAddress { low = middle &+ 1 } else { high = middle }
     }
-    var index = low - 1
+    return low
+  }
+
+  /// Where the first function behind `virtualAddress` begins; nil where there is none.
+  package func start(after virtualAddress: UInt64) -> UInt64? {
+    let index = upperBound(virtualAddress)
+    return index < entries.count ? entries[index].start : nil
+  }
+
+  /// The innermost function whose bytes include `virtualAddress`.
+  public func lookup(_ virtualAddress: UInt64) -> Symbol? {
+    var index = upperBound(virtualAddress) - 1
     while index >= 0 {
       let entry = entries[index]
       if virtualAddress - entry.start < UInt64(entry.size) {
-        return Symbol(virtualAddress: entry.start, size: entry.size, nameOffset: entry.name)
+        return Symbol(
+          virtualAddress: entry.start, size: entry.size, isLabel: entry.name & Entry.label != 0,
+          nameOffset: entry.name & ~Entry.label)
       }
       index = enclosing.isEmpty ? -1 : Int(enclosing[index])
     }

@@ -87,10 +87,12 @@ struct SymbolTableBuilder {
     return binding << 4 | underscores
   }
 
-  /// Sorts, drops aliases and gives symbols without a size the bytes up to the next one.
+  /// Sorts, drops aliases and gives symbols without a size the bytes up to the next one, but none of a function that
+  /// has unwind information of its own and begins elsewhere.
   consuming func build() -> SymbolTable {
     candidates.sort(by: SymbolTableBuilder.precedes)
     var bounds = ExecutableBounds(image)
+    let functions = UnwindTable(image: image)
     var entries: [SymbolTable.Entry] = []
     entries.reserveCapacity(candidates.count)
     var names: [UInt8] = []
@@ -108,13 +110,19 @@ struct SymbolTableBuilder {
         if let next = candidates[(index + 1)...].first(where: { $0.start > candidate.start }) {
           end = min(end, next.start)
         }
+        if let function = functions.function(covering: candidate.start) {
+          guard function.start == candidate.start else { continue }
+          end = min(end, function.end)
+        }
+        if let next = functions.start(after: candidate.start) { end = min(end, next) }
         size = UInt32(clamping: end - candidate.start)
       }
-      guard let offset = UInt32(exactly: names.count) else { break }
+      guard let offset = UInt32(exactly: names.count), offset < SymbolTable.Entry.label else { break }
       let start = Int(candidate.name)
       names += blobs[Int(candidate.blob)][start..<start + Int(candidate.nameLength)]
       names.append(0)
-      entries.append(SymbolTable.Entry(start: candidate.start, size: size, name: offset))
+      let label = candidate.size == 0 ? SymbolTable.Entry.label : 0
+      entries.append(SymbolTable.Entry(start: candidate.start, size: size, name: offset | label))
       if candidate.size > 0 { coveredTo = max(coveredTo, candidate.start &+ UInt64(size)) }
     }
     return SymbolTable(entries: entries, names: names)
@@ -131,26 +139,27 @@ struct SymbolTableBuilder {
 
 /// Which symbols are functions.
 private struct FunctionRule {
-  /// Of the sections of the file that the symbols are in.
-  private let executable: [Bool]
+  /// Of the file that the symbols are in.
+  private let sections: [ElfSection]
   private let code: [ElfSegment]
 
   init(image: ElfImage, owner: ElfImage) {
-    executable = owner.sections.map(\.isExecutable)
+    sections = owner.sections
     code = image.segments.filter(\.isExecutable)
   }
 
   func accepts(_ symbol: Elf64_Sym) -> Bool {
     guard symbol.definesAddress else { return false }
+    let start = symbol.st_value
+    let section = Int(symbol.st_shndx) < sections.count ? sections[Int(symbol.st_shndx)] : nil
     switch symbol.kind {
-    case STT_FUNC, STT_GNU_IFUNC: break
+    case STT_FUNC, STT_GNU_IFUNC:
+      if let section, !section.isExecutable { return false }
     case STT_NOTYPE:
-      // Labels of hand-written assembly; in data sections they mark other things.
-      let section = Int(symbol.st_shndx)
-      guard section < executable.count, executable[section] else { return false }
+      // Labels of hand-written assembly. In data sections they mark other things, and at a section's end, the end.
+      guard let section, section.isExecutable, section.contains(start) else { return false }
     default: return false
     }
-    let start = symbol.st_value
     return UInt32(exactly: symbol.st_size) != nil
       && code.contains { start >= $0.virtualAddress && start < $0.end }
   }

@@ -2,23 +2,24 @@
 // .eh_frame. Linux Standard Base Core 5.0, sections 10.6 and 10.7. The file is untrusted: CIEs are checked before
 // libunwind sees them.
 
-import ProcessImages
-import Snapshots
-
 /// The functions with unwind information of one file, sorted. Addresses are the file's virtual addresses.
-struct UnwindTable {
+package struct UnwindTable {
   /// One FDE: the function's first address, and the address of the FDE itself.
-  struct Entry {
+  private struct Entry {
     let start: UInt64
     let fde: UInt64
   }
 
   /// What has been checked about one FDE.
-  struct Function {
-    let start: UInt64
-    let end: UInt64
-    let fde: UInt64
-    let isSignalFrame: Bool
+  package struct Function {
+    /// First address.
+    package let start: UInt64
+    /// First address behind it.
+    package let end: UInt64
+    /// Address of the FDE.
+    package let fde: UInt64
+    /// Whether it is what a signal handler returns to.
+    package let isSignalFrame: Bool
   }
 
   /// The search table as it lies in the file: there may be a million entries, of which a profile needs hundreds.
@@ -29,19 +30,20 @@ struct UnwindTable {
   private let bytes: any ByteSource
 
   /// FDEs a file may have at most.
-  static let limit = 4_000_000
+  package static let limit = 4_000_000
 
-  init(image: ElfImage) {
+  /// The functions of a file; none where it has no unwind information that can be read.
+  package init(image: ElfImage) {
     bytes = image.virtualAddresses
     if let header = image.ehFrameHeader, readHeader(header.virtualAddress, size: header.size) { return }
     if let section = image.section(named: ".eh_frame") { walk(section.virtualAddress, size: section.size) }
   }
 
   /// True where the file says of no function how to leave it.
-  var isEmpty: Bool { table == nil && starts.isEmpty }
+  package var isEmpty: Bool { table == nil && starts.isEmpty }
 
-  /// The function that covers `address`, when it has a well-formed FDE.
-  func function(covering address: UInt64) -> Function? {
+  /// How many functions begin at or before `address`; nil where the table cannot be read.
+  private func upperBound(_ address: UInt64) -> Int? {
     var low = 0
     var high = table?.count ?? starts.count
     while low < high {
@@ -49,7 +51,20 @@ struct UnwindTable {
       guard let start = start(middle) else { return nil }
       if start <= address { low = middle + 1 } else { high = middle }
     }
-    guard low > 0, let fde = fde(low - 1), let function = Self.parse(fde: fde, bytes) else { return nil }
+    return low
+  }
+
+  /// Where the first function behind `address` begins; nil where there is none.
+  package func start(after address: UInt64) -> UInt64? {
+    guard let index = upperBound(address), index < table?.count ?? starts.count else { return nil }
+    return start(index)
+  }
+
+  /// The function that covers `address`, when it has a well-formed FDE.
+  package func function(covering address: UInt64) -> Function? {
+    guard let low = upperBound(address), low > 0, let fde = fde(low - 1),
+      let function = Self.parse(fde: fde, bytes)
+    else { return nil }
     return address >= function.start && address < function.end ? function : nil
   }
 
@@ -97,7 +112,7 @@ struct UnwindTable {
   }
 
   /// Reads one FDE and its CIE; nil where anything is not as it must be.
-  static func parse(fde: UInt64, _ bytes: any ByteSource) -> Function? {
+  package static func parse(fde: UInt64, _ bytes: any ByteSource) -> Function? {
     guard let length = bytes.load(fde, as: UInt32.self), length >= 12, length < 1 << 24,
       let distance = bytes.load(fde &+ 4, as: UInt32.self), distance != 0
     else { return nil }
