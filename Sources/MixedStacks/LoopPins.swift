@@ -150,9 +150,10 @@ public final class LoopPins {
     return result
   }
 
-  /// Frames up to the first that is only guessed: outside of it the registers are not known.
+  /// Frames up to the first that is only guessed or stands behind a gap: outside of it the registers are not known.
   private static func reliable(_ native: AddressStack) -> Int {
-    let guess = native.frames.firstIndex(where: \.isGuessed) ?? native.frames.count
+    let guess =
+      native.frames.firstIndex { $0.isGuessed || $0.restartedAt != 0 } ?? native.frames.count
     return min(guess, native.registers.count, native.frames.count)
   }
 

@@ -28,8 +28,12 @@ public struct NativeFrame: Sendable, Equatable {
   public var isInstructionPointer: Bool
   /// True where a fallback guessed that this frame is the caller of the next inner one.
   public var isGuessed: Bool
-  /// The boundary at which unwinding began anew behind a gap: frames between this one and the next inner one are missing.
-  /// 0 where there are none missing.
+  /// True for a guessed frame where a fact that the guess did not rest on supports it: the code of the next inner
+  /// frame, followed from its entry, has its return address in this very word, and the call before that address
+  /// leads there. False for frames that are not guessed.
+  public var isConfirmed = false
+  /// The boundary between two evaluation loops at which unwinding was taken up again, which lies in this frame; 0
+  /// where it leads here without a gap. Then `address` is not where the frame stood but some call in its function.
   public var restartedAt: UInt64 = 0
 
   /// An address inside the instruction that is being executed, for looking the frame up.
@@ -44,6 +48,12 @@ public struct AddressStack: Sendable {
   public internal(set) var end: UnwindEnd = .outermost
   /// Number of guessed frames.
   public internal(set) var guesses = 0
+  /// Number of guessed frames that are not confirmed. What lies outside of one may be a stack that never was.
+  public internal(set) var unconfirmed = 0
+  /// Why there is a gap, for each frame at which unwinding was taken up again, leaf first.
+  public internal(set) var gapCauses: [UnwindEnd] = []
+  /// Places at which frames are missing: how often unwinding was taken up again further out.
+  public var gaps: Int { gapCauses.count }
   /// Whether `registers` is filled, too.
   public var keepsRegisters = false
   /// Per frame, the registers as they stand in it: of a caller only rbx, rbp, rsp, r12 to r15 and rip are its own
@@ -51,12 +61,37 @@ public struct AddressStack: Sendable {
   public internal(set) var registers: [Registers] = []
 
   /// An empty stack.
-  public init() { frames.reserveCapacity(256) }
+  public init() {
+    frames.reserveCapacity(256)
+    gapCauses.reserveCapacity(64)
+  }
 
   mutating func reset() {
     frames.removeAll(keepingCapacity: true)
     if keepsRegisters { registers.removeAll(keepingCapacity: true) }
     end = .outermost
     guesses = 0
+    unconfirmed = 0
+    gapCauses.removeAll(keepingCapacity: true)
+  }
+
+  /// Adds a frame.
+  mutating func append(_ frame: NativeFrame, _ registers: Registers) {
+    if keepsRegisters { self.registers.append(registers) }
+    if frame.isGuessed {
+      guesses += 1
+      if !frame.isConfirmed { unconfirmed += 1 }
+    }
+    frames.append(frame)
+  }
+
+  /// Takes back the frames from a position on.
+  mutating func remove(from position: Int) {
+    for frame in frames[position...] where frame.isGuessed {
+      guesses -= 1
+      if !frame.isConfirmed { unconfirmed -= 1 }
+    }
+    frames.removeSubrange(position...)
+    if keepsRegisters { registers.removeSubrange(position...) }
   }
 }

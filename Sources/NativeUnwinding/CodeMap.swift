@@ -12,6 +12,8 @@ final class CodeMap {
     let function: UnwindTable.Function
     /// The function's first address in the target.
     var start: UInt64 { function.start &+ bias }
+    /// The first address behind it in the target.
+    var end: UInt64 { function.end &+ bias }
   }
 
   let addressSpace: AddressSpace
@@ -28,16 +30,59 @@ final class CodeMap {
 
   /// The function with unwind information that covers an address.
   func function(covering address: UInt64) -> Located? {
-    guard let location = addressSpace.location(of: address), let image = location.image else { return nil }
-    let table: UnwindTable
-    if let known = tables[ObjectIdentifier(image)] {
-      table = known
-    } else {
-      table = UnwindTable(image: image)
-      tables[ObjectIdentifier(image)] = table
-    }
-    guard let function = table.function(covering: location.virtualAddress) else { return nil }
+    guard let location = addressSpace.location(of: address), let image = location.image,
+      let function = table(of: image).function(covering: location.virtualAddress)
+    else { return nil }
     return Located(image: image, bias: location.bias, function: function)
+  }
+
+  private func table(of image: ElfImage) -> UnwindTable {
+    if let known = tables[ObjectIdentifier(image)] { return known }
+    let table = UnwindTable(image: image)
+    tables[ObjectIdentifier(image)] = table
+    return table
+  }
+
+  /// Where the function at an address begins and ends, by its unwind information or else by the symbols. `isLabel`:
+  /// the symbol has no size, so that it may stand anywhere in a function.
+  func functionExtent(at address: UInt64) -> (start: UInt64, end: UInt64, isLabel: Bool)? {
+    if let located = function(covering: address) { return (located.start, located.end, false) }
+    guard let location = addressSpace.location(of: address),
+      let symbol = location.module.symbols.lookup(location.virtualAddress)
+    else { return nil }
+    let start = symbol.virtualAddress &+ location.bias
+    return (start, start &+ UInt64(symbol.size), symbol.isLabel)
+  }
+
+  /// Where the code of the function at an address ends at the latest: where the next known function begins, or the
+  /// mapping ends.
+  func functionEnd(after address: UInt64) -> UInt64 {
+    guard let location = addressSpace.location(of: address) else { return address }
+    var end = min(location.area.mapping.end, address &+ UInt64(FollowedFunction.limit) / 4)
+    if let image = location.image {
+      if let next = table(of: image).start(after: location.virtualAddress) {
+        end = min(end, next &+ location.bias)
+      }
+      if let next = location.module.symbols.start(after: location.virtualAddress) {
+        end = min(end, next &+ location.bias)
+      }
+    }
+    return end
+  }
+
+  /// Whether a system call's instruction ends at an address.
+  func endsSystemCall(_ address: UInt64) -> Bool { code(at: address &- 2, count: 2) == [0x0f, 0x05] }
+
+  /// Whether a stack that was made for a coroutine begins with a return to this address: nothing called it.
+  func isContextEntry(_ address: UInt64) -> Bool {
+    guard let bytes = code(at: address &- 3, count: 15) else { return false }
+    // glibc, sysdeps/unix/sysv/linux/x86_64/__start_context.S: mov %rbx,%rsp; mov (%rsp),%rdi; test %rdi,%rdi; je
+    let glibc: [UInt8] = [0x48, 0x89, 0xdc, 0x48, 0x8b, 0x3c, 0x24, 0x48, 0x85, 0xff, 0x74]
+    if bytes[3...].starts(with: glibc) { return true }
+    // Boost.Context, src/asm/make_x86_64_sysv_elf_gas.S: push %rbp; jmp *%rbx; then what is returned to: xor
+    // %rdi,%rdi; call _exit; hlt
+    let boost: [UInt8] = [0x55, 0xff, 0xe3, 0x48, 0x31, 0xff, 0xe8]
+    return bytes.starts(with: boost) && bytes[11] == 0xf4
   }
 
   /// Makes `located` the image that `readWord` reads.

@@ -8,6 +8,11 @@ import Snapshots
 @safe final class Libunwind {
   private let context: UnsafeMutablePointer<caduceus_unwind>
   private let code: CodeMap
+  /// Stack words from `windowStart` on, where the frame lies in none of the bytes that begin at the stack pointer.
+  private var window: [UInt64] = []
+  private var windowStart: UInt64 = 0
+  /// Words that are copied there at most.
+  private static let windowLimit = 8192
 
   /// Nil where libunwind cannot be set up, or its row format is another one than the one we know.
   init?(code: CodeMap) {
@@ -154,6 +159,7 @@ import Snapshots
 
   /// Places the cursor; the snapshot must be the one of the following `next` calls, too.
   func begin(_ registers: Registers, _ snapshot: borrowing StackSnapshot) -> Bool {
+    placeWindow(snapshot, registers[Registers.rsp])
     unsafe withUnsafeMutableBytes(of: &context.pointee.registers) { bytes in
       for number in 0..<Registers.count {
         unsafe bytes.storeBytes(of: registers[number], toByteOffset: number * 8, as: UInt64.self)
@@ -180,16 +186,32 @@ import Snapshots
   }
 
   private func lend<Result>(_ snapshot: borrowing StackSnapshot, _ body: () -> Result) -> Result {
-    let start = snapshot.stackStart
-    return unsafe snapshot.stack.withUnsafeBytes { bytes in
-      unsafe context.pointee.stack = bytes.baseAddress?.assumingMemoryBound(to: UInt8.self)
-      unsafe context.pointee.stack_start = start
-      unsafe context.pointee.stack_size = UInt64(bytes.count)
-      defer {
-        unsafe context.pointee.stack = nil
-        unsafe context.pointee.stack_size = 0
-      }
-      return body()
+    if window.isEmpty {
+      let start = snapshot.stackStart
+      return unsafe snapshot.stack.withUnsafeBytes { unsafe lend($0, at: start, body) }
+    }
+    return unsafe window.withUnsafeBytes { unsafe lend($0, at: windowStart, body) }
+  }
+
+  private func lend<Result>(_ bytes: UnsafeRawBufferPointer, at start: UInt64, _ body: () -> Result) -> Result
+  {
+    unsafe context.pointee.stack = bytes.baseAddress?.assumingMemoryBound(to: UInt8.self)
+    unsafe context.pointee.stack_start = start
+    unsafe context.pointee.stack_size = UInt64(bytes.count)
+    defer {
+      unsafe context.pointee.stack = nil
+      unsafe context.pointee.stack_size = 0
+    }
+    return body()
+  }
+
+  /// Copies what the snapshot holds from a stack pointer on, where that lies behind a hole.
+  private func placeWindow(_ snapshot: borrowing StackSnapshot, _ sp: UInt64) {
+    window.removeAll(keepingCapacity: true)
+    guard sp &- snapshot.stackStart >= UInt64(snapshot.stack.byteCount) else { return }
+    windowStart = sp
+    while window.count < Self.windowLimit, let word = snapshot.stackWord(sp &+ UInt64(window.count) * 8) {
+      window.append(word)
     }
   }
 }

@@ -20,6 +20,7 @@ public final class NativeUnwinder {
   private let code: CodeMap
   private let libunwind: Libunwind
   private let method: Method
+  private let guesser: GuessedCaller
   private let cache = AddressCache(bits: 15, filler: UnwindRow(form: .none))
 
   private struct FunctionKey: Hashable {
@@ -35,107 +36,101 @@ public final class NativeUnwinder {
     guard let libunwind = Libunwind(code: code) else { return nil }
     self.libunwind = libunwind
     self.method = method
+    guesser = GuessedCaller(code: code)
   }
 
   /// To be called after every change of the address space.
-  public func mappingsChanged() { cache.removeAll() }
+  public func mappingsChanged() {
+    cache.removeAll()
+    guesser.mappingsChanged()
+  }
 
   /// First address of the function with unwind information that covers `address`; nil where there is none.
   public func functionStart(covering address: UInt64) -> UInt64? { code.function(covering: address)?.start }
 
   /// Fills `stack` with the frames of the snapshot, leaf first.
-  public func unwind(_ snapshot: borrowing StackSnapshot, into stack: inout AddressStack) {
+  ///
+  /// - Parameters:
+  ///   - snapshot: Registers and stack bytes.
+  ///   - boundaries: Addresses that lie inside of the native frames of evaluation loops, all at the same distance
+  ///     below the frame's canonical frame address; innermost first, so in rising order.
+  ///   - loop: That distance, and a place in the loop's code. With it unwinding is taken up again at the next
+  ///     boundary where it cannot go on, and a guessed path that misses a boundary is taken back.
+  ///   - stack: The result.
+  public func unwind(
+    _ snapshot: borrowing StackSnapshot, boundaries: [UInt64] = [], loop: KnownLoop? = nil,
+    into stack: inout AddressStack
+  ) {
     stack.reset()
+    var walk = StackWalk(snapshot.registers, boundaries, loop)
     switch method {
-    case .rows: walkRows(snapshot, &stack)
-    case .libunwind: walkLibunwind(snapshot, &stack)
+    case .rows: walkRows(snapshot, &walk, &stack)
+    case .libunwind: walkLibunwind(snapshot, &walk, &stack)
     }
   }
 
-  private func walkRows(_ snapshot: borrowing StackSnapshot, _ stack: inout AddressStack) {
-    var registers = snapshot.registers
-    var isInstruction = true
-    var isGuessed = false
+  private func walkRows(
+    _ snapshot: borrowing StackSnapshot, _ walk: inout StackWalk, _ stack: inout AddressStack
+  ) {
     while true {
-      let address = registers[Registers.rip]
-      let sp = registers[Registers.rsp]
-      let lookup = isInstruction ? address : address &- 1
+      let address = walk.registers[Registers.rip]
+      let sp = walk.registers[Registers.rsp]
+      let lookup = walk.isInstruction ? address : address &- 1
       var row = cache.find(lookup) ?? findRow(lookup)
-      if row.form == .none, isInstruction, stack.frames.isEmpty {
-        // A system call's return address may be the end of its function.
-        row = findRow(address &- 1)
-      }
       var cfa: UInt64 = 0
       switch row.form {
       case .frame:
-        cfa = registers[Int(row.cfaRegister)] &+ UInt64(bitPattern: Int64(row.cfaOffset))
+        cfa = walk.registers[Int(row.cfaRegister)] &+ UInt64(bitPattern: Int64(row.cfaOffset))
       case .aligned:
-        let at = registers[Int(row.cfaRegister)] &+ UInt64(bitPattern: Int64(row.cfaOffset))
+        let at = walk.registers[Int(row.cfaRegister)] &+ UInt64(bitPattern: Int64(row.cfaOffset))
         guard let word = snapshot.stackWord(at) else {
-          return end(&stack, registers, isInstruction, isGuessed, .snapshotExhausted)
+          if goesOn(snapshot, &walk, &stack, after: .snapshotExhausted) { continue }
+          return
         }
         cfa = word
       case .plt:
         cfa = sp &+ 8 &+ (address & 15 >= 11 ? 8 : 0)
       case .outermost:
-        return end(&stack, registers, isInstruction, isGuessed, .outermost)
+        return end(&stack, walk, .outermost)
       case .complex:
-        switch libunwind.step(registers, lookup: lookup, snapshot) {
-        case .outermost: return end(&stack, registers, isInstruction, isGuessed, .outermost)
+        switch libunwind.step(walk.registers, lookup: lookup, snapshot) {
+        case .outermost: return end(&stack, walk, .outermost)
         case .caller(let caller, _) where caller[Registers.rsp] > sp && caller[Registers.rsp] % 8 == 0:
-          if !append(&stack, registers, caller[Registers.rsp], isInstruction, isGuessed) { return }
-          registers = caller
-          isInstruction = row.isSignalFrame
-          isGuessed = false
+          if walk.guess >= 0, walk.misses(from: sp, to: caller[Registers.rsp]) {
+            if goesOn(snapshot, &walk, &stack, after: .noUnwindInformation, isDisproved: true) { continue }
+            return
+          }
+          if !add(&stack, walk, caller[Registers.rsp]) { return }
+          walk.registers = caller
+          walk.arrive(isInstruction: row.isSignalFrame)
           continue
         default: row.form = .none
         }
       case .none: break
       }
       if row.form == .none {
-        if disproves(address, &stack) { return }
-        guard let guess = guessCaller(snapshot, registers, isLeaf: stack.frames.isEmpty) else {
-          let reason: UnwindEnd =
-            sp &- snapshot.stackStart >= UInt64(snapshot.stack.byteCount)
-            ? .snapshotExhausted : .noUnwindInformation
-          return end(&stack, registers, isInstruction, isGuessed, reason)
-        }
-        if !append(&stack, registers, guess[Registers.rsp], isInstruction, isGuessed) { return }
-        registers = guess
-        isInstruction = false
-        isGuessed = true
-        continue
+        if goesByGuess(snapshot, &walk, &stack) { continue }
+        return
       }
       guard cfa > sp, cfa % 8 == 0 else {
-        return end(&stack, registers, isInstruction, isGuessed, .didNotAdvance)
+        if goesOn(snapshot, &walk, &stack, after: .didNotAdvance, isDisproved: true) { continue }
+        return
       }
       guard let returnAddress = snapshot.stackWord(cfa &- 8) else {
-        return end(&stack, registers, isInstruction, isGuessed, .snapshotExhausted)
+        if goesOn(snapshot, &walk, &stack, after: .snapshotExhausted) { continue }
+        return
       }
-      if stack.keepsRegisters { stack.registers.append(registers) }
-      restore(row, cfa, sp, snapshot, &registers, base: registers[Registers.rbp])
-      let frame = NativeFrame(
-        address: address, canonicalFrameAddress: cfa, isInstructionPointer: isInstruction,
-        isGuessed: isGuessed)
-      if !append(&stack, frame) { return }
-      if returnAddress == 0 { return }
-      registers[Registers.rsp] = cfa
-      registers[Registers.rip] = returnAddress
-      isInstruction = row.isSignalFrame
-      isGuessed = false
+      if walk.guess >= 0, walk.misses(from: sp, to: cfa) {
+        if goesOn(snapshot, &walk, &stack, after: .noUnwindInformation, isDisproved: true) { continue }
+        return
+      }
+      let isBelowLimit = add(&stack, walk, cfa)
+      restore(row, cfa, sp, snapshot, &walk.registers, base: walk.registers[Registers.rbp])
+      if !isBelowLimit || returnAddress == 0 { return }
+      walk.registers[Registers.rsp] = cfa
+      walk.registers[Registers.rip] = returnAddress
+      walk.arrive(isInstruction: row.isSignalFrame)
     }
-  }
-
-  /// Whether a caller lies in no code at all: a guess further in was wrong, and everything outside of it with it.
-  private func disproves(_ address: UInt64, _ stack: inout AddressStack) -> Bool {
-    guard let guess = stack.frames.firstIndex(where: \.isGuessed),
-      code.addressSpace.module(containing: address) == nil
-    else { return false }
-    stack.frames.removeSubrange(guess...)
-    if stack.keepsRegisters { stack.registers.removeSubrange(guess...) }
-    stack.guesses = 0
-    stack.end = .noUnwindInformation
-    return true
   }
 
   /// Gives the saved registers of a frame back to its caller.
@@ -164,127 +159,192 @@ public final class NativeUnwinder {
     restore(15, row.slots[5], &registers)
   }
 
-  private func append(
-    _ stack: inout AddressStack, _ registers: Registers, _ cfa: UInt64, _ isInstruction: Bool,
-    _ isGuessed: Bool
-  ) -> Bool {
-    if stack.keepsRegisters { stack.registers.append(registers) }
-    return append(
-      &stack,
-      NativeFrame(
-        address: registers[Registers.rip], canonicalFrameAddress: cfa, isInstructionPointer: isInstruction,
-        isGuessed: isGuessed))
-  }
-
-  private func append(_ stack: inout AddressStack, _ frame: NativeFrame) -> Bool {
-    if frame.isGuessed { stack.guesses += 1 }
-    stack.frames.append(frame)
+  /// Adds the frame that the walk stands in; false where the stack is as deep as it may be.
+  @inline(__always)
+  private func add(_ stack: inout AddressStack, _ walk: borrowing StackWalk, _ cfa: UInt64) -> Bool {
+    stack.append(walk.frame(cfa), walk.registers)
     if stack.frames.count < Self.maximumDepth { return true }
     stack.end = .depthLimit
     return false
   }
 
   /// Adds the last frame, whose caller is not known; a frame that lies in no code at all is left out.
-  private func end(
-    _ stack: inout AddressStack, _ registers: Registers, _ isInstruction: Bool, _ isGuessed: Bool,
-    _ reason: UnwindEnd
-  ) {
-    let address = registers[Registers.rip]
+  private func end(_ stack: inout AddressStack, _ walk: StackWalk, _ reason: UnwindEnd) {
     stack.end = reason
-    if !stack.frames.isEmpty, reason != .outermost, code.addressSpace.module(containing: address) == nil {
+    if !stack.frames.isEmpty, reason != .outermost,
+      code.addressSpace.module(containing: walk.registers[Registers.rip]) == nil
+    {
       if reason == .noUnwindInformation { stack.end = .didNotAdvance }
       return
     }
-    _ = append(&stack, registers, registers[Registers.rsp], isInstruction, isGuessed)
+    _ = add(&stack, walk, walk.registers[Registers.rsp])
     stack.end = reason
   }
 
-  /// The row for an address: parses all rows of its function on first touch.
+  // MARK: Where there is no rule
+
+  /// Goes to a guessed caller of the frame that the walk stands in; false where the stack is ended.
+  private func goesByGuess(
+    _ snapshot: borrowing StackSnapshot, _ walk: inout StackWalk, _ stack: inout AddressStack
+  ) -> Bool {
+    let address = walk.registers[Registers.rip]
+    let sp = walk.registers[Registers.rsp]
+    let isLeaf = stack.frames.isEmpty
+    if !isLeaf, code.addressSpace.module(containing: address) == nil {
+      return goesOn(snapshot, &walk, &stack, after: .noUnwindInformation)
+    }
+    // Where unwinding can be taken up further out a gap is better than what may never have been.
+    let isFree = restart(snapshot, walk, beyond: sp) == nil
+    let lookup = walk.isInstruction ? address : address &- 1
+    switch guesser.find(snapshot, walk.registers, lookup: lookup, isLeaf: isLeaf, isFree: isFree) {
+    case .caller(let caller, let isConfirmed):
+      if !add(&stack, walk, caller[Registers.rsp]) { return false }
+      if walk.guess < 0 {
+        walk.guess = stack.frames.count
+        walk.next = 0
+      }
+      if walk.misses(from: sp, to: caller[Registers.rsp]) {
+        return goesOn(snapshot, &walk, &stack, after: .noUnwindInformation, isDisproved: true)
+      }
+      walk.registers = caller
+      walk.isInstruction = false
+      walk.isGuessed = true
+      walk.isConfirmed = isConfirmed
+      return true
+    case .beyondCopy: return goesOn(snapshot, &walk, &stack, after: .snapshotExhausted)
+    case .none:
+      let isExhausted = snapshot.stackWord(sp) == nil
+      return goesOn(
+        snapshot, &walk, &stack, after: isExhausted ? .snapshotExhausted : .noUnwindInformation)
+    }
+  }
+
+  /// Goes on at the next boundary further out; ends the stack, and is false, where there is none.
+  ///
+  /// - Parameters:
+  ///   - cause: Why it does not go on here.
+  ///   - isDisproved: Whether this shows that the last guess was wrong. So does a caller that lies in no code.
+  private func goesOn(
+    _ snapshot: borrowing StackSnapshot, _ walk: inout StackWalk, _ stack: inout AddressStack,
+    after cause: UnwindEnd, isDisproved: Bool = false
+  ) -> Bool {
+    let isCode = code.addressSpace.module(containing: walk.registers[Registers.rip]) != nil
+    let isTakenBack = walk.guess > 0 && (isDisproved || !isCode)
+    var sp = walk.registers[Registers.rsp]
+    if isTakenBack {
+      // The frame whose caller was guessed is the last one that is known, and where it ends is not.
+      stack.remove(from: walk.guess)
+      sp = walk.guess > 1 ? stack.frames[walk.guess - 2].canonicalFrameAddress : snapshot.stackStart
+      stack.frames[walk.guess - 1].canonicalFrameAddress = sp
+    }
+    guard let restart = restart(snapshot, walk, beyond: sp) else {
+      if isTakenBack { stack.end = .noUnwindInformation } else { end(&stack, walk, cause) }
+      return false
+    }
+    if !isTakenBack, isCode || stack.frames.isEmpty, !add(&stack, walk, sp) { return false }
+    stack.gapCauses.append(isTakenBack ? .noUnwindInformation : cause)
+    let cfa = restart.caller[Registers.rsp]
+    var frame = StackWalk(restart.frame, [], nil).frame(cfa)
+    frame.isInstructionPointer = false
+    frame.restartedAt = restart.boundary
+    stack.append(frame, restart.frame)
+    walk.registers = restart.caller
+    walk.arrive(isInstruction: false)
+    walk.guess = -1
+    if stack.frames.count < Self.maximumDepth { return true }
+    stack.end = .depthLimit
+    return false
+  }
+
+  /// The next place further out at which unwinding can be taken up again.
+  private func restart(_ snapshot: borrowing StackSnapshot, _ walk: StackWalk, beyond sp: UInt64)
+    -> StackWalk.Restart?
+  {
+    guard let loop = walk.loop else { return nil }
+    let lookup = loop.callAddress &- 1
+    return walk.restart(
+      snapshot, beyond: sp, row: cache.find(lookup) ?? findRow(lookup), code.addressSpace)
+  }
+
+  /// The row for an address.
   private func findRow(_ lookup: UInt64) -> UnwindRow {
-    guard let located = code.function(covering: lookup) else {
-      let none = UnwindRow(form: .none)
-      cache.store(none, for: lookup)
-      return none
-    }
-    let key = FunctionKey(
-      image: ObjectIdentifier(located.image), fde: located.function.fde, bias: located.bias)
-    let rows: [Libunwind.Row]
-    if let known = functions[key] {
-      rows = known
-    } else {
-      rows = libunwind.rows(at: located.start, of: located)
-      functions[key] = rows
-    }
-    let found = rows.first { lookup >= $0.start && lookup < $0.end }?.row
-    // Without rows libunwind's stepping may still get through: it executes only what stands before the address.
-    let row = found ?? UnwindRow(form: .complex, isSignalFrame: located.function.isSignalFrame)
+    let row = readRow(lookup)
     cache.store(row, for: lookup)
     return row
   }
 
-  /// The whole stack by libunwind, restarted where only a guess leads on.
-  private func walkLibunwind(_ snapshot: borrowing StackSnapshot, _ stack: inout AddressStack) {
-    var registers = snapshot.registers
-    var isInstruction = true
-    var isGuessed = false
+  /// Parses all rows of the function on first touch.
+  private func readRow(_ lookup: UInt64) -> UnwindRow {
+    guard let located = code.function(covering: lookup) else {
+      if code.isContextEntry(lookup &+ 1) { return UnwindRow(form: .outermost) }
+      // A system call's return address may be the end of its function.
+      if code.endsSystemCall(lookup), code.function(covering: lookup &- 1) != nil {
+        return cache.find(lookup &- 1) ?? findRow(lookup &- 1)
+      }
+      return UnwindRow(form: .none)
+    }
+    if lookup &+ 1 == located.end, code.isContextEntry(lookup &+ 1) { return UnwindRow(form: .outermost) }
+    // Without rows libunwind's stepping may still get through: it executes only what stands before the address.
+    return rows(of: located).first { lookup >= $0.start && lookup < $0.end }?.row
+      ?? UnwindRow(form: .complex, isSignalFrame: located.function.isSignalFrame)
+  }
+
+  private func rows(of located: CodeMap.Located) -> [Libunwind.Row] {
+    let key = FunctionKey(
+      image: ObjectIdentifier(located.image), fde: located.function.fde, bias: located.bias)
+    if let known = functions[key] { return known }
+    let rows = libunwind.rows(at: located.start, of: located)
+    functions[key] = rows
+    return rows
+  }
+
+  /// The whole stack by libunwind, placed anew where only a guess or a boundary leads on.
+  private func walkLibunwind(
+    _ snapshot: borrowing StackSnapshot, _ walk: inout StackWalk, _ stack: inout AddressStack
+  ) {
     var isPlaced = false
     while true {
-      let sp = registers[Registers.rsp]
-      let address = registers[Registers.rip]
-      var lookup = isInstruction ? address : address &- 1
-      var located = code.function(covering: lookup)
-      if located == nil, stack.frames.isEmpty {
-        lookup = address &- 1
-        located = code.function(covering: lookup)
-        isPlaced = false
+      let sp = walk.registers[Registers.rsp]
+      let address = walk.registers[Registers.rip]
+      let lookup = walk.isInstruction ? address : address &- 1
+      let located = code.function(covering: lookup)
+      // Rows are read with the cursor that walks: only where it need not stay.
+      if located == nil || lookup &+ 1 == located?.end, code.isContextEntry(lookup &+ 1) {
+        return end(&stack, walk, .outermost)
       }
+      let hasRow = located != nil || (!isPlaced && findRow(lookup).form != .none)
       var step = Libunwind.Step.failed
-      if located != nil {
+      if hasRow {
         if !isPlaced {
-          var start = registers
-          start[Registers.rip] = lookup
+          var start = walk.registers
+          start[Registers.rip] = located == nil ? lookup &- 1 : lookup
           isPlaced = libunwind.begin(start, snapshot)
         }
         if isPlaced { step = libunwind.next(snapshot) }
       }
       switch step {
-      case .outermost: return end(&stack, registers, isInstruction, isGuessed, .outermost)
+      case .outermost: return end(&stack, walk, .outermost)
       case .caller(let caller, _) where caller[Registers.rsp] > sp && caller[Registers.rsp] % 8 == 0:
-        if !append(&stack, registers, caller[Registers.rsp], isInstruction, isGuessed) { return }
-        if caller[Registers.rip] == 0 { return }
-        registers = caller
-        isInstruction = located?.function.isSignalFrame ?? false
-        isGuessed = false
-      default:
-        let isExhausted = sp &- snapshot.stackStart >= UInt64(snapshot.stack.byteCount)
-        // A function with unwind information whose caller cannot be read: the copy ended inside its frame.
-        if disproves(address, &stack) { return }
-        guard located == nil || !isExhausted,
-          let guess = located == nil || isSteppable(lookup) == false
-            ? guessCaller(snapshot, registers, isLeaf: stack.frames.isEmpty) : nil
-        else {
-          let reason: UnwindEnd = located != nil || isExhausted ? .snapshotExhausted : .noUnwindInformation
-          return end(&stack, registers, isInstruction, isGuessed, reason)
+        if walk.guess >= 0, walk.misses(from: sp, to: caller[Registers.rsp]) {
+          isPlaced = false
+          if goesOn(snapshot, &walk, &stack, after: .noUnwindInformation, isDisproved: true) { continue }
+          return
         }
-        if !append(&stack, registers, guess[Registers.rsp], isInstruction, isGuessed) { return }
-        registers = guess
-        isInstruction = false
-        isGuessed = true
+        if !add(&stack, walk, caller[Registers.rsp]) { return }
+        if caller[Registers.rip] == 0 { return }
+        walk.registers = caller
+        walk.arrive(isInstruction: located?.function.isSignalFrame ?? false)
+      default:
         isPlaced = false
+        if !hasRow || findRow(lookup).form == .complex
+          ? goesByGuess(snapshot, &walk, &stack)
+          // A function with unwind information whose caller cannot be read: the copy ended inside its frame.
+          : goesOn(snapshot, &walk, &stack, after: .snapshotExhausted)
+        {
+          continue
+        }
+        return
       }
     }
-  }
-
-  /// False where the function's rows cannot be parsed or need more than rows can say.
-  private func isSteppable(_ lookup: UInt64) -> Bool {
-    let form = findRow(lookup).form
-    return form != .complex && form != .none
-  }
-
-  /// The caller of a frame without usable unwind information.
-  private func guessCaller(_ snapshot: borrowing StackSnapshot, _ registers: Registers, isLeaf: Bool)
-    -> Registers?
-  {
-    GuessedCaller(code: code).find(snapshot, registers, isLeaf: isLeaf)
   }
 }

@@ -16,22 +16,27 @@ import Testing
   private func guess(
     _ bytes: [UInt8], stack words: [UInt64], at address: UInt64 = code + 0x100, rbp: UInt64 = 0,
     isLeaf: Bool = true,
-    behind: Int = 0
+    behind: Int = 0, isMadeAtRunTime: Bool = false
   ) -> Registers? {
     var contents = [UInt8](repeating: 0, count: 0x1000)
     let start = 0x800 - bytes.count + behind
     contents.replaceSubrange(start..<start + bytes.count, with: bytes)
-    let space = AddressSpace(
-      mappings: [Mapping(start: Self.code, end: Self.code + 0x1000, isExecutable: true)], provider: NoImages()
-    )
+    // Of a file that cannot be read, or of none.
+    let mapping = Mapping(
+      start: Self.code, end: Self.code + 0x1000, isExecutable: true, inode: isMadeAtRunTime ? 0 : 1,
+      path: isMadeAtRunTime ? "" : "/file")
+    let space = AddressSpace(mappings: [mapping], provider: NoImages())
     let map = CodeMap(addressSpace: space, memory: BytesAt(Self.code, contents))
     var registers = Registers()
     registers[Registers.rip] = address
     registers[Registers.rsp] = Self.top
     registers[Registers.rbp] = rbp
     let stack = stackBytes(words)
-    return unsafe GuessedCaller(code: map).find(
-      StackSnapshot(registers: registers, stack: stack.span.bytes), registers, isLeaf: isLeaf)
+    let result = unsafe GuessedCaller(code: map).find(
+      StackSnapshot(registers: registers, stack: stack.span.bytes), registers,
+      lookup: isLeaf ? address : address - 1, isLeaf: isLeaf, isFree: true)
+    guard case .caller(let caller, _) = result else { return nil }
+    return caller
   }
 
   /// The call instructions of x86-64 that end at a return address, by their encodings.
