@@ -96,6 +96,9 @@ package struct StackRecorder: RecordHandler {
   private let noFrames = PythonFrameTable(codes: CodeTable())
 
   private var addresses = AddressStack()
+  private var boundaries: [UInt64] = []
+  /// Where evaluation loops keep the boundary in their native frames; nil while that is not known.
+  private var loop: KnownLoop?
   private var chain = DecodedChain()
   private var mixed = MixedStack()
   private var stack: [FrameID] = []
@@ -221,6 +224,7 @@ package struct StackRecorder: RecordHandler {
   /// A new program image: what was mapped is gone, and so are the interpreters that were found before.
   private mutating func executed(at time: UInt64) {
     if !isPermitted() { isForbidden = true }
+    loop = nil
     addressSpace.replaceAll([])
     mappingsChanged()
     pins?.forget()
@@ -254,9 +258,10 @@ package struct StackRecorder: RecordHandler {
       profile.ledger[dropped: .malformedRecord] += 1
       return
     }
-    unwinder.unwind(sample.snapshot, into: &addresses)
     let isStale = slot != 0 && slot < firstValidSlot
     if isStale || (slot != 0 && context == nil) { chain.forget(.staleLayout) }
+    collectBoundaries()
+    unwinder.unwind(sample.snapshot, boundaries: boundaries, loop: loop, into: &addresses)
     join(sample, context)
     if isStrict, mixed.damage == .pythonUnverified || mixed.remarks.contains(.evidenceOnly) {
       profile.ledger[dropped: .pythonUnverified] += 1
@@ -270,6 +275,27 @@ package struct StackRecorder: RecordHandler {
     profile.record(stack: frames.span, thread: index, time: sample.stamp.time)
   }
 
+  /// The boundaries that unwinding may go by: those of a chain that is believed.
+  private mutating func collectBoundaries() {
+    boundaries.removeAll(keepingCapacity: true)
+    guard chain.damage == nil || chain.damage == .pythonDepthLimit else { return }
+    for group in chain.groups where group.isClosed && group.boundary > boundaries.last ?? 0 {
+      boundaries.append(group.boundary)
+    }
+  }
+
+  /// Learns from a stack without guesses where evaluation loops keep the boundary.
+  private mutating func learnLoop() {
+    guard loop == nil, mixed.damage == nil, addresses.guesses == 0, addresses.gaps == 0 else { return }
+    for (group, place) in zip(chain.groups, joiner.places) where place > 0 {
+      let frame = addresses.frames[place]
+      if frame.isInstructionPointer { continue }
+      loop = KnownLoop(
+        callAddress: frame.address, distance: frame.canonicalFrameAddress &- group.boundary)
+      return
+    }
+  }
+
   /// Joins both halves. From what is proven is learned what a stack copy says where the Python half is not.
   private mutating func join(_ sample: borrowing SampleRecord, _ context: InterpreterContext?) {
     var pinned: [PinnedFunction] = []
@@ -281,6 +307,7 @@ package struct StackRecorder: RecordHandler {
       stack: StackExtent(
         start: sample.registers.stackPointer, end: chain.stackEnd, isOther: chain.isOnOtherStack),
       pinned: pinned, into: &mixed)
+    learnLoop()
     if let pins, let context, mixed.damage == nil, !chain.groups.isEmpty {
       pins.learn(
         addresses, sample.snapshot, chain, places: joiner.places, context.frames,
