@@ -52,6 +52,9 @@ public enum DamageCause: Int, CaseIterable, Sendable {
   case fileGone
   /// Unwinding needed a file that could not be opened because too many were open.
   case tooManyOpenFiles
+  /// Code without unwind information, and no fact that confirms who called it: the frames up to the next boundary are
+  /// left out.
+  case unconfirmedCaller
 }
 
 /// What was doubtful or incomplete in a sample although its stack is shown whole.

@@ -36,6 +36,7 @@ extension DamageCause {
     case .rootNotKnown: "stack switched (greenlet, fiber): its root is not known"
     case .fileGone: "library gone before it could be read"
     case .tooManyOpenFiles: "too many libraries open to read another"
+    case .unconfirmedCaller: "callers of code without unwind information not confirmed"
     }
   }
 }

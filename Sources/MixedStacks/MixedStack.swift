@@ -15,6 +15,8 @@ public enum Marker: UInt8, CaseIterable, Sendable {
   case unverified
   /// The stack was switched here (greenlets, fibers): what further out resumed it is not known.
   case rootNotKnown
+  /// Who called the code here is only a guess: the native frames up to the next proven one are left out.
+  case unconfirmedCallers
 
   /// As it stands in a stack.
   public var text: String {
@@ -24,6 +26,7 @@ public enum Marker: UInt8, CaseIterable, Sendable {
     case .deeperPythonFrames: "[deeper Python frames]"
     case .unverified: "[unverified]"
     case .rootNotKnown: "[root not known]"
+    case .unconfirmedCallers: "[unconfirmed callers]"
     }
   }
 }
@@ -52,6 +55,8 @@ public struct MixedStack: Sendable {
   public internal(set) var outermostLoop: Int?
   /// The native frame before which a gap was marked last.
   var gapMarkedAt = -1
+  /// Gaps that were marked.
+  var gapsMarked = 0
   /// Whether the end of the known native frames is marked.
   var isEndMarked = false
 
@@ -64,6 +69,7 @@ public struct MixedStack: Sendable {
     remarks = Remarks()
     outermostLoop = nil
     gapMarkedAt = -1
+    gapsMarked = 0
     isEndMarked = false
   }
 }

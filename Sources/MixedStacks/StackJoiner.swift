@@ -144,9 +144,19 @@ public final class StackJoiner {
     }
   }
 
+  /// Whether a frame is a guess that nothing confirms: from there outwards to the next proven frame this may be a stack
+  /// that never was, and a marker stands for it.
+  func isUnconfirmed(_ frame: NativeFrame, _ result: inout MixedStack) -> Bool {
+    guard frame.isGuessed, !frame.isConfirmed else { return false }
+    result.frames.append(.marker(.unconfirmedCallers))
+    if result.damage == nil { result.damage = .unconfirmedCaller }
+    return true
+  }
+
   /// A stack without Python frames, of which it is not known whether there were any.
   private func showNative(_ native: AddressStack, _ result: inout MixedStack) {
     for index in native.frames.indices {
+      if isUnconfirmed(native.frames[index], &result) { return }
       result.frames.append(isLoop(native.frames[index]) ? .evaluationLoop(index) : .native(index))
     }
     if native.frames.isEmpty || native.end != .outermost { markEnd(native, &result) }
@@ -160,6 +170,7 @@ public final class StackJoiner {
   ) {
     var next = 0
     for index in native.frames.indices {
+      if isUnconfirmed(native.frames[index], &result) { return }
       guard isLoop(native.frames[index]) else {
         result.frames.append(.native(index))
         continue

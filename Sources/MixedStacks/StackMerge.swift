@@ -114,7 +114,7 @@ extension StackJoiner {
     if isStackSwitcher != nil, let stray = strayLoop(native, from: isInnermost ? max(index, 2) : index) {
       last = stray
     }
-    appendNative(native, index..<last, isInnermost: isInnermost, &result)
+    if !appendNative(native, index..<last, isInnermost: isInnermost, &result) { result.isEndMarked = true }
     if last < end {
       // Of another stack, maybe.
       result.frames.append(.marker(.unprovenFrames))
@@ -140,13 +140,17 @@ extension StackJoiner {
     return index < end ? native.frames[index..<end].firstIndex { isLoop($0) } : nil
   }
 
-  /// Native frames between two loops. A loop that no group is placed in may only be the innermost one, which is just
+  /// Native frames between two proven loops, or outside of the last one. A loop that no group is placed in may only be the innermost one, which is just
   /// being entered or left, itself or in a function that it calls; what another one ran is not known.
+  ///
+  /// False where the rest of the range is left out because it rests on a guess.
+  @discardableResult
   private func appendNative(
     _ native: AddressStack, _ range: Range<Int>, isInnermost: Bool, _ result: inout MixedStack
-  ) {
+  ) -> Bool {
     var mayEnter = isInnermost
     for index in range {
+      if isUnconfirmed(native.frames[index], &result) { return false }
       if native.frames[index].restartedAt != 0 { markGap(native, before: index, &result) }
       guard isLoop(native.frames[index]) else {
         result.frames.append(.native(index))
@@ -164,6 +168,7 @@ extension StackJoiner {
       }
       result.frames.append(.evaluationLoop(index))
     }
+    return true
   }
 
   private func markGap(_ native: AddressStack, before index: Int, _ result: inout MixedStack) {
@@ -171,7 +176,10 @@ extension StackJoiner {
     if result.gapMarkedAt == index { return }
     result.gapMarkedAt = index
     result.frames.append(.marker(.truncatedNativeStack))
-    if result.damage == nil { result.damage = .nativeStackTruncated }
+    let cause =
+      result.gapsMarked < native.gapCauses.count ? native.gapCauses[result.gapsMarked] : .snapshotExhausted
+    result.gapsMarked += 1
+    if result.damage == nil { result.damage = damage(of: cause) }
   }
 
   private func appendPython(_ group: Int, _ isBroken: Bool, _ result: inout MixedStack) {

@@ -140,7 +140,7 @@ struct SymbolTableBuilder {
 /// Which symbols are functions.
 private struct FunctionRule {
   /// Of the file that the symbols are in.
-  private let sections: [ElfSection]
+  private let sections: [ElfImage.Section]
   private let code: [ElfSegment]
 
   init(image: ElfImage, owner: ElfImage) {

@@ -260,7 +260,7 @@ package struct StackRecorder: RecordHandler {
     }
     let isStale = slot != 0 && slot < firstValidSlot
     if isStale || (slot != 0 && context == nil) { chain.forget(.staleLayout) }
-    collectBoundaries()
+    collectBoundaries(sample)
     unwinder.unwind(sample.snapshot, boundaries: boundaries, loop: loop, into: &addresses)
     join(sample, context)
     if isStrict, mixed.damage == .pythonUnverified || mixed.remarks.contains(.evidenceOnly) {
@@ -275,11 +275,16 @@ package struct StackRecorder: RecordHandler {
     profile.record(stack: frames.span, thread: index, time: sample.stamp.time)
   }
 
-  /// The boundaries that unwinding may go by: those of a chain that is believed.
-  private mutating func collectBoundaries() {
+  /// The boundaries that unwinding may go by: those of a chain that is believed, on the stack that the thread is on.
+  private mutating func collectBoundaries(_ sample: borrowing SampleRecord) {
     boundaries.removeAll(keepingCapacity: true)
-    guard chain.damage == nil || chain.damage == .pythonDepthLimit else { return }
-    for group in chain.groups where group.isClosed && group.boundary > boundaries.last ?? 0 {
+    guard chain.damage == nil || chain.damage == .pythonDepthLimit, !chain.isOnOtherStack else { return }
+    let start = sample.registers.stackPointer
+    let end = chain.stackEnd > start ? chain.stackEnd : .max
+    for group in chain.groups
+    where group.isClosed && group.boundary > boundaries.last ?? 0 && group.boundary >= start
+      && group.boundary < end
+    {
       boundaries.append(group.boundary)
     }
   }
