@@ -128,8 +128,8 @@ struct thread_entry {
 
 /* Shared by mapping: written without a system call, so that no interrupt is missed meanwhile. */
 struct target_state {
-  uint32_t layout; /* slot of the layout in force; 0: none */
-  uint32_t reserved;
+  uint32_t layout;  /* slot of the layout in force; 0: none */
+  uint32_t of_cpus; /* the events are those of the CPUs, several of each: none is a duplicate */
 };
 
 struct {

@@ -32,7 +32,7 @@ int sample_thread(struct bpf_perf_event_data *ctx) {
     c->filtered++;
     return 0;
   }
-  if (is_duplicate(ctx)) {
+  if (!*(volatile uint32_t *)&state->of_cpus && is_duplicate(ctx)) {
     c->filtered++;
     c->duplicates++;
     c->duplicate_tid = id.pid;

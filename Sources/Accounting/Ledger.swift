@@ -123,7 +123,7 @@ public struct Ledger: Sendable {
   public var kernelLostNames: UInt64 = 0
   /// Attempts to hand over names that found no room, by the program's count.
   public var nameAttemptsLost: UInt64 = 0
-  /// Nanoseconds the sampling events counted, all threads together.
+  /// Nanoseconds the sampling events of threads counted, all together. Those of CPUs count whatever runs.
   public var eventCount: UInt64 = 0
   /// Nanoseconds the sampling events were scheduled, all threads together.
   public var eventTimeRunning: UInt64 = 0
@@ -138,6 +138,13 @@ public struct Ledger: Sendable {
   public var eventsPerThread: UInt64 = 1
   /// Nanoseconds of CPU time of threads that were left out on purpose.
   public var unsampledCPU: UInt64 = 0
+  /// Nanoseconds of CPU time by the target's own clock alone, which no event has a part in; 0: not read.
+  public var ownClock: UInt64 = 0
+  /// The most nanoseconds that the events can have been ahead of that clock, as far as it is known: time of the host of
+  /// a virtual machine and of other interrupts, on all CPUs, and since the clock was last read.
+  public var clockAhead: UInt64 = 0
+  /// Nanoseconds of CPU time of child processes, which are not sampled, in clock ticks.
+  public var childCPU: UInt64 = 0
 
   // Counted by caduceus.
   /// Sample records read from the rings.
@@ -150,6 +157,16 @@ public struct Ledger: Sendable {
   public var lateRecords: UInt64 = 0
   /// Threads that could not be opened for another reason than that they had ended.
   public var unopenedThreads: UInt64 = 0
+  /// Threads that were there while threads had events of their own.
+  public var threadsLived: UInt64 = 0
+  /// Interrupts of the target by events of the CPUs; the others are by events of threads.
+  public var interruptsByCPUs: UInt64 = 0
+  /// Nanoseconds of the target's own clock that went by while hardly any interrupt came.
+  public var blindCPU: UInt64 = 0
+  /// Child processes that were there at the start or were created since.
+  public var children: UInt64 = 0
+  /// Of these, those in which a Python interpreter was seen.
+  public var pythonChildren: UInt64 = 0
 
   /// Without eBPF: samples whose Python frames are unverified, by cause; also those that were lost after that.
   public var unverified = Array(repeating: UInt64(0), count: UnverifiedCause.allCases.count)

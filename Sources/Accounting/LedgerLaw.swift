@@ -30,10 +30,13 @@ extension Ledger {
   /// Samples an undisturbed clock would have taken of the target's CPU time.
   public var expected: UInt64 { period == 0 ? 0 : targetCPU / period }
 
-  /// Estimate: periods that were counted but ended in no run; at most one per thread that lived, plus
-  /// measurement noise.
+  /// Estimate: periods that the threads' events counted and that ended in no interrupt. At most one per thread that
+  /// lived, plus timers that came late. Below 0 where interrupts came before the count had reached the end of their
+  /// period: the timer goes by another clock than the count.
   public var unfired: Int64 {
-    period == 0 ? 0 : Int64(clamping: eventCount / period) - Int64(clamping: runs &- filtered &+ duplicates)
+    guard period > 0 else { return 0 }
+    let fired = runs &- filtered &+ duplicates &- interruptsByCPUs
+    return Int64(clamping: eventCount / period) - Int64(clamping: fired)
   }
 
   /// Estimate: periods in which the kernel had throttled the events.

@@ -28,8 +28,9 @@ extension SamplingSummary {
 
   private var verdict: String {
     let broken = ledger.discrepancies
-    if broken.isEmpty { return "  All sums add up.\n" }
-    var text = "ACCOUNTING ERROR: the ledger contradicts itself. Please report this with the lines above.\n"
+    if broken.isEmpty { return rateErrorText + "  All sums add up.\n" }
+    var text = rateErrorText
+    text += "ACCOUNTING ERROR: the ledger contradicts itself. Please report this with the lines above.\n"
     for discrepancy in broken {
       let (left, right) = (discrepancy.left, discrepancy.right)
       text += "  \(discrepancy.equation): \(grouped(left)) is not \(grouped(right))"
@@ -63,6 +64,7 @@ extension SamplingSummary {
       Line(ledger.filtered, "of these in other processes, or a second event of one thread"),
       Line(ledger.duplicates, "of these a second event of one thread"),
       Line(ledger.targetRuns, "interrupts of the target"),
+      Line(ledger.interruptsByCPUs, "of these by the clocks of the CPUs"),
       Line(ledger.emitted, "records written"),
       Line(ledger.ringFull, "samples lost: no room in the ring"),
       Line(ledger.ringFullAttempts, "attempts to write a sample that found no room"),
@@ -76,11 +78,15 @@ extension SamplingSummary {
       Line(ledger.kernelLostSamples, "sample records without room"),
       Line(ledger.kernelLostSideband, "notices of mappings, forks or exits without room"),
       Line(ledger.kernelLostNames, "records of names without room"),
-      Line(nanoseconds: ledger.eventCount, "counted by the sampling events"),
-      Line(nanoseconds: ledger.eventTimeRunning, "during which the sampling events were scheduled"),
+      Line(nanoseconds: ledger.eventCount, "counted by the sampling events of threads"),
+      Line(nanoseconds: ledger.eventTimeRunning, "during which these events were scheduled"),
       Line(nanoseconds: ledger.targetCPU, "of CPU time of the sampled threads"),
       Line(nanoseconds: ledger.kernelCPU, "of CPU time in the kernel, which may not be sampled"),
       Line(nanoseconds: ledger.unsampledCPU, "of CPU time of threads left out on purpose"),
+      Line(nanoseconds: ledger.ownClock, "of CPU time by the target's own clock"),
+      Line(nanoseconds: ledger.clockAhead, "that the events may have been ahead of that clock"),
+      Line(nanoseconds: ledger.blindCPU, "of that clock without interrupts worth mentioning"),
+      Line(nanoseconds: ledger.childCPU, "of CPU time of child processes, which are not sampled"),
     ]
   }
 
@@ -94,6 +100,9 @@ extension SamplingSummary {
       Line(ledger.dropped, "samples dropped"),
       Line(ledger.lateRecords, "records that came after younger ones"),
       Line(ledger.unopenedThreads, "threads that could not be opened"),
+      Line(ledger.threadsLived, "threads that had events of their own"),
+      Line(ledger.children, "child processes"),
+      Line(ledger.pythonChildren, "of these with a Python interpreter"),
     ]
   }
 
@@ -111,6 +120,8 @@ extension SamplingSummary {
     [
       Line(ledger.expected, "samples expected from the CPU time of the sampled threads"),
       Line(signed: ledger.unfired, "periods that ended in no interrupt"),
+      Line(signed: ledger.missing, "interrupts fewer than the target's own clock asks for"),
+      Line(ledger.missingBound, "of these that can be explained at most"),
       Line(ledger.throttled, "periods in which the kernel had throttled sampling"),
     ]
   }

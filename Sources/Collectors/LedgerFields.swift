@@ -23,6 +23,9 @@ extension Ledger {
       ("kernel_cpu_ns", kernelCPU), ("events_per_thread", eventsPerThread),
       ("records_read", recordsRead), ("kept", kept), ("whole", whole), ("damaged", damaged), ("empty", empty),
       ("dropped", dropped), ("late_records", lateRecords), ("unopened_threads", unopenedThreads),
+      ("own_clock_ns", ownClock), ("clock_ahead_ns", clockAhead), ("blind_cpu_ns", blindCPU),
+      ("threads_lived", threadsLived), ("interrupts_by_cpus", interruptsByCPUs), ("children", children),
+      ("python_children", pythonChildren), ("child_cpu_ns", childCPU), ("missing_bound", missingBound),
     ]
     var fields = counts.map { Field(name: $0.0, value: Int64(clamping: $0.1)) }
     func add(_ group: String, _ cause: Any, _ count: UInt64) {
@@ -34,6 +37,7 @@ extension Ledger {
     for cause in UnverifiedCause.allCases { add("unverified", cause, unverified[cause.rawValue]) }
     fields.append(Field(name: "expected", value: Int64(clamping: expected)))
     fields.append(Field(name: "unfired", value: unfired))
+    fields.append(Field(name: "missing", value: missing))
     fields.append(Field(name: "throttled", value: Int64(clamping: throttled)))
     return fields
   }

@@ -32,7 +32,9 @@ struct RunFacts {
     self.facts = facts
     let summary = SamplingSummary(profile)
     let ledger = profile.ledger
-    let doubts = ["Kept: ": ledger.damaged > 0, "Lost: ": summary.lost > 0, "ACCOUNTING": true]
+    let doubts = [
+      "Kept: ": ledger.damaged > 0, "Lost: ": summary.lost > 0, "ACCOUNTING": true, "SAMPLING": true,
+    ]
     ledgerLines = summary.ledgerText.split(separator: "\n").map { line in
       (printable(String(line)), doubts.contains { line.hasPrefix($0.key) && $0.value })
     }

@@ -107,7 +107,8 @@ public enum SidebandRecord: Sendable {
   case mapping(MappingRecord)
   /// A thread changed its name; `exec` when it began a new program.
   case command(name: String, exec: Bool)
-  /// The thread of the stamp was created by `parent` of process `parentProcess`.
+  /// The thread of the stamp was created by `parent` of process `parentProcess`: a thread of the target, or a child
+  /// process of its, whose id the stamp has.
   case fork(parentProcess: Int32, parent: Int32)
   /// The thread of the stamp ended.
   case exit
@@ -168,7 +169,7 @@ package enum RecordParser {
       return
     }
     guard record.byteCount >= 8 + trailer, let subject = subject(type: type, record),
-      subject.pid == target || subject.pid == -1,
+      subject.pid == target || subject.pid == -1 || isChild(type: type, record, of: target),
       let sideband = sideband(type: type, misc: record.word16(at: 4), record)
     else { return }
     var stamp = sidebandStamp(record)
@@ -333,6 +334,11 @@ package enum RecordParser {
       return (Int32(bitPattern: record.word32(at: 8)), Int32(bitPattern: record.word32(at: 16)))
     default: return (-1, -1)
     }
+  }
+
+  /// Whether it tells of a process that the target created.
+  static func isChild(type: UInt32, _ record: RawSpan, of target: Int32) -> Bool {
+    type == typeFORK && record.byteCount >= 32 + trailer && Int32(bitPattern: record.word32(at: 12)) == target
   }
 
   private static func text(_ record: RawSpan, _ start: Int, _ end: Int) -> String {

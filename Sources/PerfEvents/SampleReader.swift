@@ -229,7 +229,7 @@ import SwitchProof
   private func handle(sideband record: RawSpan, type: UInt32) {
     guard record.byteCount >= 8 + RecordParser.trailer,
       let subject = RecordParser.subject(type: type, record),
-      subject.pid == target || subject.pid == -1
+      subject.pid == target || subject.pid == -1 || RecordParser.isChild(type: type, record, of: target)
     else { return }
     if subject.pid == target, type == RecordParser.typeFORK { tell(subject.tid) }
     if subject.pid == target, type == RecordParser.typeEXIT { tell(-subject.tid) }

@@ -176,8 +176,14 @@ public struct ProgramConfiguration: Sendable {
   /// From now on no layout is known: a new program image was started.
   public func forgetLayout() { setLayoutSlot(0) }
 
-  private func setLayoutSlot(_ slot: UInt32) {
-    unsafe caduceus_store_word(target.base.assumingMemoryBound(to: UInt32.self), slot)
+  private func setLayoutSlot(_ slot: UInt32) { setTarget(word: 0, to: slot) }
+
+  /// From now on the events are those of the CPUs: of several on one CPU none is a duplicate.
+  func sampleCPUs() { setTarget(word: 1, to: 1) }
+
+  /// Words of `struct target_state` (program_tables.h).
+  private func setTarget(word: Int, to value: UInt32) {
+    unsafe caduceus_store_word(target.base.assumingMemoryBound(to: UInt32.self) + word, value)
   }
 
   /// The program's counters, all CPUs added up.

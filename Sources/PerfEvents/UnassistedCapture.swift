@@ -232,6 +232,10 @@ public final class UnassistedCapture {
     events.enable()
   }
 
+  /// The same where the events were opened `onExec`: the kernel lets these interrupt when the target executes its
+  /// program, and what is opened from now on interrupts at once.
+  public func leaveToExec() { isEnabled = true }
+
   /// Ends sampling: no interrupt happens after this returns, and the readers have handed on all there was.
   public func disable() {
     isEnabled = false

@@ -76,6 +76,14 @@ enum Capture {
     }
   }
 
+  /// The same where the target's exec enables the events.
+  func leaveToExec() {
+    switch self {
+    case .program(let own): own.events.leaveToExec()
+    case .unassisted(let capture): capture.leaveToExec()
+    }
+  }
+
   /// No interrupt happens after this returns.
   func disable() {
     switch self {
@@ -84,7 +92,7 @@ enum Capture {
     }
   }
 
-  /// Whether sampling is done by one event per CPU, filtered by process.
+  /// Whether sampling is done by events of the CPUs, filtered by process.
   var samplesPerCPU: Bool {
     if case .program(let own) = self { own.events.samplesPerCPU } else { false }
   }
@@ -175,6 +183,24 @@ enum Capture {
   /// Forgets the threads that are no more. `alive`: looks for those that are.
   func forgetThreads(notIn alive: () -> [Int32]) {
     if case .unassisted(let capture) = self { capture.forgetThreads(notIn: alive) }
+  }
+
+  /// Interrupts of the target, whatever became of them.
+  var interrupts: UInt64 {
+    switch self {
+    case .program(let own):
+      let counts = own.program.counts
+      return counts.runs - counts.filtered
+    case .unassisted(let capture):
+      let counts = capture.counts
+      return counts.samples - counts.filtered + capture.count.lost
+    }
+  }
+
+  /// Those by events of the CPUs.
+  var interruptsByCPUs: UInt64 {
+    guard case .program(let own) = self, let before = own.events.runsOfThreads else { return 0 }
+    return interrupts &- (before.runs - before.filtered)
   }
 
   /// Samples that were taken and could not be handed on.

@@ -23,6 +23,7 @@ public final class Sampler {
   private let end: ProcessEnd
 
   private var startClock: UInt64 = 0
+  private var endClock: UInt64 = 0
   private var startTime: UInt64 = 0
   private var startCPU: UInt64 = 0
   private var startMainCPU: UInt64 = 0
@@ -31,6 +32,11 @@ public final class Sampler {
   private var lastCPU: UInt64 = 0
   private var lastMainCPU: UInt64 = 0
   private var duplicatesSeen: UInt64 = 0
+  private var lastReading: UInt64 = 0
+  private var startElsewhere: UInt64 = 0
+  private var interruptWatch: InterruptWatch?
+  /// Threads whose events each may have left a period unfinished.
+  private var threadsLived: UInt64 = 0
   private var lastAudit: UInt64 = 0
   private var lastDelivery: UInt64 = 0
   private var lastFile: UInt64 = 0
@@ -159,13 +165,19 @@ public final class Sampler {
     startTime = UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
     startClock = RecordStream.clock()
     if options.keepsTimeline { recorder.profile.timeline = Timeline(start: startClock) }
-    if !isHeld || options.perCPU { capture.enable() }
-    startCPU = isHeld ? 0 : target.cpuTime ?? 0
-    startMainCPU = isHeld ? 0 : target.cpuTime(ofThread: target.processID) ?? 0
-    startKernelCPU = isHeld ? 0 : target.kernelTime ?? 0
+    if isHeld && !options.perCPU { capture.leaveToExec() } else { capture.enable() }
+    startCPU = target.cpuTime ?? 0
+    startMainCPU = target.cpuTime(ofThread: target.processID) ?? 0
+    startKernelCPU = target.kernelTime ?? 0
+    startElsewhere = MachineTime.elsewhere
     lastKernelCPU = startKernelCPU
     lastCPU = startCPU
     lastMainCPU = startMainCPU
+    lastReading = startClock
+    interruptWatch = InterruptWatch(
+      period: options.period, start: reading(alive: UInt64(threadCount)),
+      eventsPerThread: UInt64(capture.eventsPerThread))
+    threadsLived = capture.samplesPerCPU ? 0 : UInt64(threadCount)
   }
 
   /// Nanoseconds since `start`.
@@ -202,8 +214,8 @@ public final class Sampler {
         recorder.reload(mappings)
       }
     }
-    keepWatch()
     readClocks()
+    keepWatch()
     if end.hasCome { hasEnded = true }
   }
 
@@ -214,44 +226,76 @@ public final class Sampler {
   }
 
   private func readClocks() {
-    if let cpu = target.cpuTime, cpu >= lastCPU { lastCPU = cpu }
+    if let cpu = target.cpuTime, cpu >= lastCPU {
+      lastCPU = cpu
+      lastReading = RecordStream.clock()
+    }
     if capture.leavesOutKernel, let cpu = target.kernelTime, cpu >= lastKernelCPU { lastKernelCPU = cpu }
     if let cpu = target.cpuTime(ofThread: target.processID), cpu >= lastMainCPU { lastMainCPU = cpu }
   }
 
-  /// Closes double events, finds threads without any, and changes to per-CPU events where threads are too short.
+  /// CPU time and interrupts until now. `alive`: threads that live now.
+  private func reading(alive: UInt64) -> InterruptWatch.Reading {
+    var cpu = options.mainThreadOnly ? lastMainCPU - startMainCPU : lastCPU - startCPU
+    // To the clock tick only, and at most what the other clock says.
+    if capture.leavesOutKernel { cpu -= min(cpu, lastKernelCPU - startKernelCPU) }
+    return InterruptWatch.Reading(
+      clock: RecordStream.clock(), cpu: cpu, interrupts: capture.interrupts, alive: alive,
+      born: recorder.threadsBorn)
+  }
+
+  /// Closes double events, finds threads without any, and changes to events of the CPUs where those of threads do not
+  /// see enough.
   private func keepWatch() {
-    guard !options.mainThreadOnly, !capture.samplesPerCPU, !recorder.isForbidden else { return }
-    if case .program(let own) = capture { keepWatch(own.program, own.events) }
+    guard !recorder.isForbidden else { return }
     let now = RecordStream.clock()
+    if case .program(let own) = capture, !options.mainThreadOnly, !own.events.samplesPerCPU {
+      closeDuplicates(own.program, own.events)
+      changeWhereThreadsAreShort(own.events)
+    }
     // Not before the samples of the previous audit's time have been seen: a thread may only be waiting in the rings.
     if now - lastAudit > 1_000_000_000, capture.deliveredUpTo > lastAudit {
       lastAudit = now
-      capture.forgetThreads { target.threads }
-      // A thread that stays in the kernel looks the same as one without events where that is not sampled.
-      if capture.leavesOutKernel { return }
-      audit.round(
-        target.threads, isSampled: { recorder.hasSampled($0) }, cpuTime: { target.cpuTime(ofThread: $0) },
-        open: { thread throws(PerfEventsError) in _ = try capture.open(thread: thread, of: target) })
+      let threads = options.mainThreadOnly ? [target.processID] : target.threads
+      watchInterrupts(UInt64(threads.count))
+      if !options.mainThreadOnly, !capture.samplesPerCPU { audit(threads) }
     }
   }
 
-  private func keepWatch(_ program: SamplingProgram, _ events: ClockEvents) {
-    let counts = program.counts
-    if counts.duplicates > duplicatesSeen {
-      duplicatesSeen = counts.duplicates
-      for own in program.duplicateThreads {
-        if let thread = target.thread(own: own) { _ = events.close(duplicateOf: thread) }
-      }
+  private func audit(_ threads: [Int32]) {
+    capture.forgetThreads { threads }
+    // A thread that stays in the kernel looks the same as one without events where that is not sampled.
+    if capture.leavesOutKernel { return }
+    audit.round(
+      threads, isSampled: { recorder.hasSampled($0) }, cpuTime: { target.cpuTime(ofThread: $0) },
+      open: { thread throws(PerfEventsError) in _ = try capture.open(thread: thread, of: target) })
+  }
+
+  /// Where hardly any interrupt comes, whatever the reason, other events may be better; they are enabled anew, too.
+  private func watchInterrupts(_ alive: UInt64) {
+    guard interruptWatch?.isBlind(reading(alive: alive)) == true else { return }
+    if case .program(let own) = capture, !options.mainThreadOnly { change(own.events) }
+    capture.enable()
+  }
+
+  private func closeDuplicates(_ program: SamplingProgram, _ events: ClockEvents) {
+    let duplicates = program.counts.duplicates
+    guard duplicates > duplicatesSeen else { return }
+    duplicatesSeen = duplicates
+    for own in program.duplicateThreads {
+      if let thread = target.thread(own: own) { _ = events.close(duplicateOf: thread) }
     }
-    if recorder.forks > 0 {
-      recorder.forks = 0
-      // Every thread that lived may leave up to one period that never fired; threads that live now still can.
-      let counted = events.count.value / (options.period)
-      let live = UInt64(target.threads.count)
-      let fired = counts.runs &- counts.filtered &+ live
-      if counted > fired + 8, (counted - fired) * 100 > counted { try? events.switchToPerCPU() }
-    }
+  }
+
+  private func changeWhereThreadsAreShort(_ events: ClockEvents) {
+    guard let interruptWatch, interruptWatch.mayLoseTooMuch(reading(alive: 0)) else { return }
+    if interruptWatch.losesTooMuch(reading(alive: UInt64(target.threads.count))) { change(events) }
+  }
+
+  private func change(_ events: ClockEvents) {
+    guard !events.samplesPerCPU else { return }
+    do { try events.switchToPerCPU() } catch { return }
+    threadsLived += recorder.threadsBorn
   }
 
   /// How far sampling has come.
@@ -277,8 +321,8 @@ public final class Sampler {
   /// Ends sampling and gives the profile.
   public func finish() -> Profile {
     readClocks()
-    let endClock = RecordStream.clock()
     capture.disable()
+    endClock = RecordStream.clock()
     capture.deliver(to: &recorder)
     capture.deliver(to: &recorder, draining: true)
     var profile = recorder.finished()
@@ -308,12 +352,26 @@ public final class Sampler {
     } else {
       ledger.targetCPU = capture.samplesPerCPU ? all : max(all, counted.value)
     }
-    ledger.eventCount = capture.samplesPerCPU ? ledger.targetCPU : counted.value
+    ledger.eventCount = counted.value
+    ledger.ownClock = options.mainThreadOnly ? main : all
     if capture.leavesOutKernel {
       ledger.kernelCPU = min(lastKernelCPU - startKernelCPU, ledger.targetCPU, ledger.eventCount)
       ledger.targetCPU -= ledger.kernelCPU
       ledger.eventCount -= ledger.kernelCPU
+      ledger.ownClock -= min(ledger.kernelCPU, ledger.ownClock)
     }
-    ledger.eventTimeRunning = capture.samplesPerCPU ? ledger.targetCPU : counted.timeRunning
+    ledger.eventTimeRunning = counted.timeRunning
+    fillRate(&ledger)
+  }
+
+  /// What the law of the interrupts needs.
+  private func fillRate(_ ledger: inout Ledger) {
+    ledger.interruptsByCPUs = capture.interruptsByCPUs
+    ledger.blindCPU = interruptWatch?.blindCPU ?? 0
+    // Threads whose notices were lost are not known to have been there.
+    ledger.threadsLived =
+      capture.samplesPerCPU ? threadsLived : threadsLived + recorder.threadsBorn + ledger.kernelLostSideband
+    let unread = (endClock &- lastReading) &* UInt64(max(1, RecordStream.onlineCPUs().count))
+    ledger.clockAhead = (MachineTime.elsewhere &- startElsewhere) &+ unread
   }
 }

@@ -63,8 +63,10 @@ package struct RecordedProcess {
 package struct StackRecorder: RecordHandler {
   /// The result.
   package var profile = Profile()
-  /// Threads seen to be created or ended since it was last reset.
-  var forks = 0
+  /// Threads that were created.
+  var threadsBorn: UInt64 { lives.born }
+  /// Child processes that were created since it was last emptied.
+  var newChildren: [Int32] = []
   /// True after an exec that ended the newest interpreter, until the sampler has begun to look for another one.
   var sawExec = false
   /// Whether samples whose Python frames are not proven are dropped.
@@ -102,8 +104,7 @@ package struct StackRecorder: RecordHandler {
   private var chain = DecodedChain()
   private var mixed = MixedStack()
   private var stack: [FrameID] = []
-  private var threadIndices: [Int32: Int] = [:]
-  private var noted: Set<Int32> = []
+  private var lives = ThreadLives()
   private var lastNoted: Int32 = -1
   private var lastThread: (tid: Int32, index: Int) = (-1, 0)
   private var pythonFrameIDs: [[FrameID?]] = [[]]
@@ -213,12 +214,28 @@ package struct StackRecorder: RecordHandler {
         addressSpace.holdFile(at: mapping.start, noting: &lastMapped)
       }
     case .command(let name, let exec):
-      if let index = threadIndices[stamp.tid] { profile.threads[index].name = name }
+      if let index = lives.rename(stamp.tid, name) { profile.threads[index].name = name }
       if exec { executed(at: stamp.time) }
-    case .fork: forks += 1
-    case .exit: break
-    case .lost: sawLoss = true
+    case .fork(_, let parent): created(stamp, by: parent)
+    case .exit: lives.end(stamp.tid)
+    case .lost:
+      sawLoss = true
+      lives.lostNotices()
+      forgetLast()
     }
+  }
+
+  /// A thread, or a child process.
+  private mutating func created(_ stamp: RecordStamp, by parent: Int32) {
+    guard stamp.pid == processID else { return newChildren.append(stamp.pid) }
+    lives.begin(stamp.tid, by: parent, parentName: threadName)
+    forgetLast()
+  }
+
+  /// What the last samples' thread ids meant.
+  private mutating func forgetLast() {
+    lastNoted = -1
+    lastThread = (-1, 0)
   }
 
   /// A new program image: what was mapped is gone, and so are the interpreters that were found before.
@@ -343,12 +360,12 @@ package struct StackRecorder: RecordHandler {
   }
 
   /// Whether a thread has been sampled, whatever became of its samples.
-  func hasSampled(_ thread: Int32) -> Bool { noted.contains(thread) }
+  func hasSampled(_ thread: Int32) -> Bool { lives.hasSampled(thread) }
 
   private mutating func note(_ thread: Int32) {
     if thread == lastNoted { return }
     lastNoted = thread
-    noted.insert(thread)
+    lives.note(thread)
   }
 
   private mutating func thread(of stamp: RecordStamp) -> Int {
@@ -359,11 +376,10 @@ package struct StackRecorder: RecordHandler {
   }
 
   private mutating func knownThread(_ stamp: RecordStamp) -> Int {
-    if let index = threadIndices[stamp.tid] { return index }
-    let name = threadName(stamp.tid) ?? ""
-    profile.threads.append(ProfiledThread(tid: stamp.tid, name: name))
-    threadIndices[stamp.tid] = profile.threads.count - 1
-    return profile.threads.count - 1
+    lives.index(of: stamp.tid) { name in
+      profile.threads.append(ProfiledThread(tid: stamp.tid, name: name ?? threadName(stamp.tid) ?? ""))
+      return profile.threads.count - 1
+    }
   }
 
   // MARK: What is shown

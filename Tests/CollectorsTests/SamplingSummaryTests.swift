@@ -146,7 +146,8 @@ struct SamplingSummaryTests {
       \.runs, \.filtered, \.duplicates, \.emitted, \.ringFull, \.ringFullAttempts, \.outputErrors,
       \.kernelLostSamples, \.kernelLostSideband, \.kernelLostNames, \.nameAttemptsLost, \.eventCount,
       \.eventTimeRunning, \.targetCPU, \.unsampledCPU, \.recordsRead, \.whole, \.empty, \.lateRecords,
-      \.unopenedThreads,
+      \.unopenedThreads, \.ownClock, \.clockAhead, \.blindCPU, \.childCPU, \.threadsLived, \.interruptsByCPUs,
+      \.children, \.pythonChildren,
     ]
     for count in counts { expectOwnLine { $0[keyPath: count] = 7_654_321 } }
   }
@@ -162,5 +163,62 @@ struct SamplingSummaryTests {
     let full = summary(ledger).fullLedgerText
     #expect(full.contains("ACCOUNTING ERROR: the ledger contradicts itself."))
     #expect(full.hasSuffix("  emitted = records read: 9,990 is not 9,989 (off by +1)\n"))
+  }
+
+  @Test("Interrupts that contradict the CPU time are told in both forms")
+  func samplingErrors() {
+    var ledger = Self.ledger
+    ledger.ownClock = 23_855_000_000
+    ledger.threadsLived = 401
+    let words =
+      "SAMPLING ERROR: of 23,855 interrupts that the target's CPU time asks for 10,000 came (41.92%); "
+      + "the time of the others is not in the profile\n"
+    #expect(summary(ledger).ledgerText.hasSuffix(words))
+    #expect(summary(ledger).fullLedgerText.hasSuffix(words + "  All sums add up.\n"))
+    #expect(summary(ledger).fullLedgerText.contains("13,855  interrupts fewer than the target's own clock"))
+    ledger.ownClock = 10_000_000_000
+    #expect(!summary(ledger).ledgerText.contains("ERROR"))
+    ledger.blindCPU = 2_010_000_000
+    #expect(
+      summary(ledger).ledgerText.hasSuffix(
+        "SAMPLING ERROR: hardly any interrupt came during 2.01 s of the target's CPU time, "
+          + "which is not in the profile\n"))
+    ledger.blindCPU = 0
+    ledger.ownClock = 5_000_000_000
+    #expect(
+      summary(ledger).ledgerText.hasSuffix(
+        "SAMPLING ERROR: 10,000 interrupts came where the target's CPU time asks for 5,000: "
+          + "some of its time was sampled more than once\n"))
+  }
+
+  @Test("What was counted beyond the interrupts is called what it is")
+  func unfinishedPeriods() {
+    func text(_ change: (inout Ledger) -> Void) -> String {
+      var ledger = Self.ledger
+      change(&ledger)
+      return summary(ledger).ledgerText
+    }
+    #expect(text { _ in }.contains("; 2 periods unfinished in 2 threads; 0 throttled\n"))
+    #expect(text { $0.threadsLived = 40 }.contains("; 2 periods unfinished in 40 threads;"))
+    // More than threads can leave.
+    #expect(
+      text { $0.eventCount += 7_000_000 }.contains(
+        "; 2 periods unfinished in 2 threads, 7 at thread switches or by late timers; 0 throttled\n"))
+    // The count lags behind the timer.
+    #expect(
+      text { $0.eventCount -= 5_000_000 }.contains(
+        "; 3 interrupts more than counted periods in 2 threads; 5 throttled\n"))
+    #expect(
+      text {
+        $0.interruptsByCPUs = 9_000
+        $0.eventCount = 1_014_000_000
+        $0.eventTimeRunning = 1_014_000_000
+      }.contains(
+        "; 2 periods unfinished in 2 threads; 0 throttled; 9,000 interrupts by the clocks of the CPUs\n"))
+    #expect(
+      text {
+        $0.interruptsByCPUs = 10_000
+        ($0.eventCount, $0.eventTimeRunning) = (0, 0)
+      }.contains("at one per 1000 \u{3BC}s; 10,000 interrupts by the clocks of the CPUs\n"))
   }
 }

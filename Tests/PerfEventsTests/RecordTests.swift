@@ -97,6 +97,35 @@ struct Log: RecordHandler {
     #expect(Log.of(RecordMaker.sideband(type: 5) { $0.add(UInt64(0), 0, 0, 0, 0) }).isEmpty)
   }
 
+  /// A process that the target creates is its child; what that creates is not.
+  @Test func children() {
+    func fork(_ pid: Int32, of parent: Int32) -> [UInt8] {
+      RecordMaker.sideband(type: RecordType.fork) { maker in
+        maker.add(pid, parent, pid, parent)
+        maker.add(UInt64(99))
+      }
+    }
+    #expect(Log.of(fork(20, of: 7)) == ["fork(parentProcess: 7, parent: 7) 20/20 99"])
+    #expect(Log.of(fork(21, of: 20)).isEmpty)
+  }
+
+  /// Two events interrupt as often as one, and no small multiple of a period is near to a small multiple of theirs.
+  @Test(arguments: [10_000, 100_000, 1_000_000, 10_000_000_000] as [UInt64])
+  func periodsOfCPUs(_ period: UInt64) {
+    let periods = ClockEvents.periodsOfCPU(period).map(Double.init)
+    #expect(abs(periods.reduce(0) { $0 + Double(period) / $1 } - 1) < 1e-4)
+    for own in periods {
+      for (cycle, count) in [(1, 1), (1, 2), (1, 5), (1, 10), (2, 1), (5, 1), (10, 1)] {
+        // Where 100 interrupts meet a cycle: no gap is more than four times the mean.
+        let length = Double(period) * Double(cycle) / Double(count)
+        let places = (0..<100).map { (Double($0) * own).truncatingRemainder(dividingBy: length) / length }
+          .sorted()
+        let gaps = zip(places, places.dropFirst() + [places[0] + 1]).map { $1 - $0 }
+        #expect(gaps.max() ?? 1 < 0.04, "\(own) in \(length): \(gaps.max() ?? 1)")
+      }
+    }
+  }
+
   @Test func names() {
     #expect(Log.of(RecordMaker.names(), isNames: true) == ["names 83"])
   }

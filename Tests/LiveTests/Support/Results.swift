@@ -97,7 +97,9 @@ struct LedgerReport {
   init(_ errorText: String) throws {
     guard let start = errorText.range(of: "Ledger:\n") else { throw LiveError("no ledger in:\n\(errorText)") }
     text = String(errorText[start.lowerBound...])
-    addsUp = text.contains("  All sums add up.\n") && !text.contains("ACCOUNTING ERROR")
+    addsUp =
+      text.contains("  All sums add up.\n") && !text.contains("ACCOUNTING ERROR")
+      && !text.contains("SAMPLING ERROR")
     for line in text.split(separator: "\n") where line.hasPrefix("    ") {
       let words = line.drop { $0 == " " }
       guard let gap = words.range(of: "  ") else { continue }
@@ -116,6 +118,12 @@ struct LedgerReport {
 
   var runs: Int { count("runs of the sampling program") + count("interrupts by the sampling events") }
   var targetRuns: Int { count("interrupts of the target") }
+  /// Those by the clocks of the CPUs.
+  var interruptsByCPUs: Int { count("of these by the clocks of the CPUs") }
+  /// Seconds of CPU time by the target's own clock.
+  var ownClock: Double { self["of CPU time by the target's own clock"] }
+  /// Seconds of it in which hardly any interrupt came.
+  var blind: Double { self["of that clock without interrupts worth mentioning"] }
   var emitted: Int { count("records written") }
   var ringFull: Int { count("samples lost: no room in the ring") }
   var recordsRead: Int { count("sample records read") }
