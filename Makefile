@@ -6,7 +6,7 @@
 .DEFAULT_GOAL := build
 SHELL := /bin/sh
 .SHELLFLAGS := -euc
-.PHONY: help deps build demo test golden bench lint clean
+.PHONY: help deps build demo test golden bench rates lint clean
 
 SWIFT ?= swift
 PREFIX ?= /usr/local
@@ -48,6 +48,7 @@ help:
 	make deps       say which Debian packages are missing, and install only those
 	make bench      print nanoseconds per sample, stage by stage, from recorded samples; what each format costs; and how
 	                fast a flame graph of 100,000 nodes is in Chromium, where that is installed
+	make rates      print how many samples a second of CPU time gives in 25 situations and every mode: minutes
 	make lint       check the layout of the Swift sources
 	make clean      remove everything that was made
 	END
@@ -136,6 +137,10 @@ bench: $(STAMPS)/deps
 	static=$$(.dist/static_libraries.sh .build/static)
 	$(SWIFT) build -c release --static-swift-stdlib $$static --product Benchmarks
 	.build/release/Benchmarks
+
+# 1000 are right.
+rates: build
+	@python3 $(PROGRAMS)/rates.py $(BINARY)
 
 # install, uninstall, dist, test-dist
 include .dist/dist.mk

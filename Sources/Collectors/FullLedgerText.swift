@@ -28,8 +28,8 @@ extension SamplingSummary {
 
   private var verdict: String {
     let broken = ledger.discrepancies
-    if broken.isEmpty { return rateErrorText + "  All sums add up.\n" }
-    var text = rateErrorText
+    if broken.isEmpty { return childrenText + shortThreadsText + rateErrorText + "  All sums add up.\n" }
+    var text = childrenText + shortThreadsText + rateErrorText
     text += "ACCOUNTING ERROR: the ledger contradicts itself. Please report this with the lines above.\n"
     for discrepancy in broken {
       let (left, right) = (discrepancy.left, discrepancy.right)

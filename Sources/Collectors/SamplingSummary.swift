@@ -13,16 +13,23 @@ public struct SamplingSummary: Sendable {
   public let threads: Int
   /// Whether the samples were taken without the eBPF program.
   public let isUnassisted: Bool
+  /// Child processes that ran Python when sampling ended.
+  public let livingPythonChildren: [Int32]
 
   /// The summary of `profile`.
   public init(_ profile: Profile) {
     self.init(
       ledger: profile.ledger, duration: profile.header.duration, threads: profile.threads.count,
-      isUnassisted: !profile.header.captureMethod.isEmpty)
+      isUnassisted: !profile.header.captureMethod.isEmpty,
+      livingPythonChildren: profile.header.livingPythonChildren)
   }
 
   /// A summary of numbers that are not in a profile.
-  public init(ledger: Ledger, duration: UInt64, threads: Int, isUnassisted: Bool = false) {
+  public init(
+    ledger: Ledger, duration: UInt64, threads: Int, isUnassisted: Bool = false,
+    livingPythonChildren: [Int32] = []
+  ) {
+    self.livingPythonChildren = livingPythonChildren
     self.isUnassisted = isUnassisted
     self.ledger = ledger
     self.duration = duration
@@ -59,9 +66,11 @@ public struct SamplingSummary: Sendable {
   }
 
   /// The ledger in three lines: what was kept, what was lost, and the estimates. A ledger that contradicts
-  /// itself adds a fourth, and so does a run that was blind.
+  /// itself adds a line, and so do child processes, and a run that was blind.
   public var ledgerText: String {
-    var text = "Kept: \(kept)\nLost: \(losses)\nEstimates: \(estimates)\n" + rateErrorText
+    var text =
+      "Kept: \(kept)\nLost: \(losses)\nEstimates: \(estimates)\n" + childrenText + shortThreadsText
+      + rateErrorText
     let broken = ledger.discrepancies.count
     if broken > 0 {
       text += "ACCOUNTING ERROR: \(counted(UInt64(broken), "sum")) of the ledger "

@@ -82,23 +82,44 @@ public struct ProcessFacts: Sendable {
   /// CPU time in the kernel of all threads there ever were, in clock ticks (field 15).
   public func systemTime() throws(ProcessReadError) -> UInt64 { try statField(15) }
 
+  /// CPU time of all threads there ever were, in clock ticks (fields 14 and 15).
+  public func ownTime() throws(ProcessReadError) -> UInt64 { try statField(14) &+ statField(15) }
+
+  /// CPU time of child processes that it has waited for, and of those they had, in clock ticks (fields 16 and 17).
+  public func waitedTime() throws(ProcessReadError) -> UInt64 { try statField(16) &+ statField(17) }
+
+  /// Path of the program's file; nil where it is gone, or we may not know.
+  public func program() -> String? {
+    var target = [CChar](repeating: 0, count: 4096)
+    let length = unsafe readlink(path("exe"), &target, target.count)
+    guard length > 0 else { return nil }
+    return String(decoding: target[..<length].map { UInt8(bitPattern: $0) }, as: UTF8.self)
+  }
+
   /// True for a thread of the kernel's own (PF_KTHREAD of include/linux/sched.h in field 9 of stat(5)).
   public func isKernelThread() throws(ProcessReadError) -> Bool { try statField(9) & 0x20_0000 != 0 }
 
   /// The ids of its threads, in ascending order, in our own pid namespace.
-  public func threads() throws(ProcessReadError) -> [Int32] {
-    let path = path("task")
+  public func threads() throws(ProcessReadError) -> [Int32] { try Self.numbers(in: path("task")) }
+
+  /// The ids of all processes that we can see, in ascending order.
+  public static func processes() -> [Int32] { (try? numbers(in: "/proc")) ?? [] }
+
+  /// The names in a folder that are numbers.
+  private static func numbers(in path: String) throws(ProcessReadError) -> [Int32] {
     guard let directory = unsafe opendir(path) else { throw ProcFile.failure(path, errno) }
     defer { unsafe closedir(directory) }
-    var tids: [Int32] = []
+    var found: [Int32] = []
     while let entry = unsafe readdir(directory) {
       let name = unsafe withUnsafeBytes(of: &entry.pointee.d_name) { bytes in
         unsafe bytes.prefix { $0 != 0 }.map { $0 }
       }
       var cursor = TextCursor(name)
-      if let value = cursor.decimal(), cursor.isAtEnd, let tid = Int32(exactly: value) { tids.append(tid) }
+      if let value = cursor.decimal(), cursor.isAtEnd, let number = Int32(exactly: value) {
+        found.append(number)
+      }
     }
-    return tids.sorted()
+    return found.sorted()
   }
 
   /// Device and inode of its pid namespace, as bpf_get_ns_current_pid_tgid wants them.

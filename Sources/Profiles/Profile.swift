@@ -102,6 +102,8 @@ public struct ProfileHeader: Sendable {
   public var duration: UInt64 = 0
   /// Wall clock at the start, in nanoseconds since 1970-01-01 UTC; 0 where it is not known.
   public var startTime: UInt64 = 0
+  /// Child processes of the target, which are not sampled, that ran Python when sampling ended.
+  public var livingPythonChildren: [Int32] = []
   /// Version of caduceus that made the profile.
   public var version = ProfileHeader.currentVersion
 

@@ -35,6 +35,8 @@ public final class Sampler {
   private var lastReading: UInt64 = 0
   private var startElsewhere: UInt64 = 0
   private var interruptWatch: InterruptWatch?
+  private var children: ChildProcesses
+  private var lastLookAtChildren: UInt64 = 0
   /// Threads whose events each may have left a period unfinished.
   private var threadsLived: UInt64 = 0
   private var lastAudit: UInt64 = 0
@@ -65,6 +67,7 @@ public final class Sampler {
     watch = InterpreterWatch(target: target)
     if !held { _ = try Self.find(watch, target) }
     (capture, reason) = try CaptureChoice.open(target, options)
+    children = ChildProcesses(of: target)
     audit = ThreadAudit(leastCPU: 20 * options.period * UInt64(capture.eventsPerThread))
     // Read after the side-band is on, so that no mapping is missed.
     let mappings = (try? ProcessMaps.read(target.processID)) ?? []
@@ -216,6 +219,7 @@ public final class Sampler {
     }
     readClocks()
     keepWatch()
+    watchChildren(now)
     if end.hasCome { hasEnded = true }
   }
 
@@ -260,6 +264,14 @@ public final class Sampler {
       watchInterrupts(UInt64(threads.count))
       if !options.mainThreadOnly, !capture.samplesPerCPU { audit(threads) }
     }
+  }
+
+  private func watchChildren(_ now: UInt64) {
+    children.began(recorder.newChildren)
+    recorder.newChildren.removeAll(keepingCapacity: true)
+    guard now - lastLookAtChildren > 100_000_000 else { return }
+    lastLookAtChildren = now
+    children.look(now, knowsPython: !interpreter.isEmpty)
   }
 
   private func audit(_ threads: [Int32]) {
@@ -325,7 +337,13 @@ public final class Sampler {
     endClock = RecordStream.clock()
     capture.deliver(to: &recorder)
     capture.deliver(to: &recorder, draining: true)
+    children.began(recorder.newChildren)
+    let (childTicks, living) = children.finish(endClock, knowsPython: !interpreter.isEmpty)
     var profile = recorder.finished()
+    profile.header.livingPythonChildren = living
+    profile.ledger.childCPU = childTicks * (1_000_000_000 / UInt64(sysconf(Int32(_SC_CLK_TCK))))
+    profile.ledger.children = children.count
+    profile.ledger.pythonChildren = children.pythonCount
     profile.header.processID = target.processID
     profile.header.command = target.commandLine.joined(separator: " ")
     profile.header.interpreter = interpreter

@@ -54,7 +54,7 @@ struct SamplingArguments: ParsableArguments {
 
   @Flag(
     name: .customLong("per-cpu"),
-    help: "One sampling event per CPU instead of one per thread: for very short threads.")
+    help: "Sampling events of the CPUs instead of one per thread: for very short threads.")
   var perCPU = false
 
   @Flag(

@@ -117,10 +117,12 @@ struct Session {
       try program.start()
       announce(program, sampler)
       announceMethod(sampler)
-      let profile = watch(program, sampler, signals)
+      let early = watch(program, sampler, signals)
       signals.letInterruptEndUs()
+      // As long as nobody has waited for the program the kernel tells what it and its children used.
+      let profile = early ?? sampler.finish()
       let status = program.wait()
-      let written = report(sampler, destinations, tableTo: STDERR_FILENO).write(profile ?? sampler.finish())
+      let written = report(sampler, destinations, tableTo: STDERR_FILENO).write(profile)
       return status == 0 ? written : status
     } catch {
       throw Failure(error)

@@ -112,7 +112,7 @@ struct Log: RecordHandler {
   /// Two events interrupt as often as one, and no small multiple of a period is near to a small multiple of theirs.
   @Test(arguments: [10_000, 100_000, 1_000_000, 10_000_000_000] as [UInt64])
   func periodsOfCPUs(_ period: UInt64) {
-    let periods = ClockEvents.periodsOfCPU(period).map(Double.init)
+    let periods = ClockEvents.periodsOfCPU(period).map { Double($0) }
     #expect(abs(periods.reduce(0) { $0 + Double(period) / $1 } - 1) < 1e-4)
     for own in periods {
       for (cycle, count) in [(1, 1), (1, 2), (1, 5), (1, 10), (2, 1), (5, 1), (10, 1)] {

@@ -24,6 +24,8 @@ struct Program {
   }
 
   var pid: Int32 { child.pid }
+  /// Nanoseconds of CPU time that it had used at its gate.
+  var cpuAtStart: Double { cpuAtGate }
 
   /// Opens the gate.
   func go() { child.send("go\n") }
