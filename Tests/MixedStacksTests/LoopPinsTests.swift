@@ -88,8 +88,9 @@ import Testing
     }
 
     /// Code object and offset that a copy without a proven chain names.
-    func found(_ register: UInt64, slot: UInt64 = 0, isAlive: Bool = true) -> [String] {
-      let native = halves(register).native
+    func found(_ register: UInt64, slot: UInt64 = 0, isAlive: Bool = true, guessed: Int? = nil) -> [String] {
+      var native = halves(register).native
+      if let guessed { native.frames[guessed].isGuessed = true }
       return with(register, slot) { snapshot in
         pins.functions(native, snapshot, isAlive: { _ in isAlive })
           .map { "\($0.loop): \(String($0.code.key.code, radix: 16))+\($0.offset)" }
@@ -153,10 +154,22 @@ import Testing
     #expect(scene.found(0x20_0000 + 42, slot: 0) == [])
   }
 
+  /// From the first guessed frame on, the registers are not known.
+  @Test func registersOfAGuessSayNothing() throws {
+    let scene = try Scene()
+    try scene.learnAll(40)
+    #expect(scene.found(0x20_0000 + 42, guessed: 2) == ["1: 200000+40"])
+    #expect(scene.found(0x20_0000 + 42, guessed: 1) == [])
+    #expect(scene.found(0x20_0000 + 42, guessed: 0) == [])
+  }
+
   @Test func afterAnotherProgramNothingIsKnown() throws {
     let scene = try Scene()
     try scene.learnAll(40)
     scene.pins.forget()
+    #expect(scene.found(0x20_0000 + 42) == [])
+    // Nor is it when the new program's code objects become known: each call site has to be learnt anew.
+    for code in Scene.codes { try scene.learn(code) }
     #expect(scene.found(0x20_0000 + 42) == [])
   }
 }

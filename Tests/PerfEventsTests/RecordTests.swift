@@ -88,6 +88,23 @@ struct Log: RecordHandler {
     }
   }
 
+  /// PERF_RECORD_MISC_MMAP_BUILD_ID: where device and inode would be there is a build-id.
+  @Test func aMappingWithABuildIDIsNone() {
+    var record = RecordMaker.mapping
+    record[4] = 0
+    record[5] = 0x40
+    #expect(Log.of(record).isEmpty)
+  }
+
+  /// Bytes behind the end of a text are whatever the kernel's buffer had.
+  @Test func textsEndAtTheirZero() {
+    let command = RecordMaker.sideband(type: RecordType.command) { maker in
+      maker.add(Int32(7), 8)
+      maker.bytes += [0x61, 0x62, 0, 0x63, 0x64, 0, 0, 0]
+    }
+    #expect(Log.of(command) == ["command(name: \"ab\", exec: false) 7/8 99"])
+  }
+
   @Test func otherProcessesAndTypesAreDropped() {
     for record in [RecordMaker.fork, RecordMaker.exit, RecordMaker.command, RecordMaker.mapping] {
       #expect(Log.of(record, target: 6).isEmpty)

@@ -28,6 +28,23 @@ import Testing
     #expect(FileBytes(path: folder.path + "/none") == nil)
   }
 
+  /// Two files in one cache, read in turns.
+  @Test func filesInOneCacheStayApart() throws {
+    let folder = try TemporaryFolder()
+    let cache = ChunkCache(capacity: 4)
+    let files = try (0..<2).map { number in
+      let path = try folder.write([UInt8](repeating: UInt8(number + 1), count: 100_000), as: "\(number)")
+      return try #require(FileBytes(path: path, cache: cache))
+    }
+    for _ in 0..<3 {
+      for (number, file) in files.enumerated() {
+        for at in [UInt64(0), 65_000, 99_998] {
+          #expect(file.bytes(at, count: 2) == [UInt8(number + 1), UInt8(number + 1)])
+        }
+      }
+    }
+  }
+
   @Test func fileThatShrinks() throws {
     let folder = try TemporaryFolder()
     let path = try folder.write([UInt8](repeating: 1, count: 200_000), as: "bytes")

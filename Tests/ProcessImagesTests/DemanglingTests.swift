@@ -44,6 +44,17 @@ import Testing
     #expect(different.isEmpty, "\(different.count): \(different.prefix(3))")
   }
 
+  /// Up to 8 KiB of name are decoded: what is longer stays as it is, although it could be. (C++ names longer than 1 KiB
+  /// libstdc++ itself refuses.)
+  @Test func longNamesStayAsTheyAre() {
+    func function(_ length: Int) -> String {
+      "_ZN\(length)" + String(repeating: "a", count: length) + "3foo17h0123456789abcdefE"
+    }
+    #expect(function(8161).utf8.count == 8192)
+    #expect(demangle(function(8161)) == String(repeating: "a", count: 8161) + "::foo")
+    #expect(demangle(function(8162)) == function(8162))
+  }
+
   @Test func anyBytesAreSafe() {
     var random = SeededGenerator(seed: 11)
     let good = [UInt8](

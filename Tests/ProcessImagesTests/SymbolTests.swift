@@ -294,6 +294,25 @@ import Testing
     #expect(space.mappings.isEmpty && space.location(of: 0x1000) == nil)
   }
 
+  /// What was looked up before holds as long as the generation is the same.
+  @Test func everyChangeHasAGenerationOfItsOwn() {
+    let space = AddressSpace(mappings: [code(0x1000, 0x3000, "/a")], provider: NoImages())
+    var last = space.generation
+    for change in [
+      code(0x1000, 0x2000, "/b"), code(0x5000, 0x6000, "/b"), Mapping(start: 0x1000, end: 0x1800),
+    ] {
+      space.apply(change)
+      #expect(space.generation > last)
+      last = space.generation
+    }
+    space.replaceAll([])
+    #expect(space.generation > last)
+    last = space.generation
+    // Nothing has changed.
+    space.apply(Mapping(start: 0x2000, end: 0x2000, isExecutable: true))
+    #expect(space.generation == last)
+  }
+
   @Test func updatesAsASimpleModelSays() {
     var random = SeededGenerator(seed: 7)
     let space = AddressSpace(provider: NoImages())
