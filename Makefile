@@ -6,13 +6,16 @@
 .DEFAULT_GOAL := build
 SHELL := /bin/sh
 .SHELLFLAGS := -euc
-.PHONY: help deps build demo test golden bench rates lint clean
+.PHONY: help deps build demo test mutants golden bench rates lint clean
 
 SWIFT ?= swift
 PREFIX ?= /usr/local
 DESTDIR ?=
 # More arguments for `swift test`, as in: make test TESTFLAGS='--filter CollectorsTests'; quote what the shell would read
 TESTFLAGS ?=
+# Which mutants, and whether those of live tests; see `mutants`.
+MUTANTS ?=
+LIVE ?= yes
 
 # Debian's names of what building needs, what compiles test programs, and what fetches the Swift packages.
 PACKAGES := libunwind-dev libelf-dev libdw-dev libbpf-dev zlib1g-dev pkg-config linux-libc-dev \
@@ -40,6 +43,8 @@ help:
 	make            build caduceus ($(BINARY)); installs missing Debian packages first
 	make demo       build, then profile a small program with a C extension, show the result, write a flame graph
 	make test       build, then run every test; the last line is "N passed, N failed"
+	make mutants    make wrong edits, one at a time, in a copy of the sources, and see that a test notices each of them;
+	                MUTANTS=WORD: only those whose names have it, LIVE=no: without live tests
 	make golden     write Tests/Goldens anew: what the sampling profiler of CPython 3.15 prints
 	make install    copy the program, its manual page and shell completions below PREFIX (PREFIX=$(PREFIX));
 	                DESTDIR is honoured; make uninstall removes them again
@@ -229,11 +234,27 @@ test: build $(STAMPS)/test-deps $(STAMPS)/tests $(READERS)/installed
 	export CADUCEUS_EXTENSIONS=$(CURDIR)/.build/extensions
 	export CADUCEUS_READERS_PYTHON=$(CURDIR)/$(READERS)/bin/python
 	export CADUCEUS_NUMPY_PYTHON=$(CURDIR)/$(READERS)/bin/python
-	events=.build/test-events.jsonl
-	rm -f $$events .build/test-summary.txt
-	status=0
-	$(SWIFT) test --skip-build --disable-xctest --event-stream-output-path $$events $(TESTFLAGS) || status=$$?
-	python3 $(PROGRAMS)/count_tests.py $$events $$status .build/test-summary.txt
+	rm -f .build/test-events-*.jsonl .build/test-summary.txt
+	# Live tests count interrupts and CPU time: they have a pass of their own, in which nothing else runs.
+	passes=
+	for pass in others live; do
+	  case $$pass in
+	    others) skipped='^LiveTests[.]' ;;
+	    live) skipped='^(?!LiveTests[.])' ;;
+	  esac
+	  status=0
+	  $(PROGRAMS)/keep_settings.sh $(SWIFT) test --skip-build --disable-xctest \
+	    --event-stream-output-path .build/test-events-$$pass.jsonl --skip "$$skipped" $(TESTFLAGS) || status=$$?
+	  passes="$$passes .build/test-events-$$pass.jsonl $$status"
+	done
+	python3 $(PROGRAMS)/count_tests.py .build/test-summary.txt $$passes
+
+# Small wrong edits, one after the other, in a copy of the tree: whether a test notices each of them. MUTANTS=WORD: those
+# whose names have it; LIVE=no: without those that only live tests notice; LIVE=only: those alone.
+mutants: build $(STAMPS)/test-deps $(READERS)/installed
+	@$(require_swift)
+	export SWIFT='$(SWIFT)'
+	$(PROGRAMS)/keep_settings.sh Tests/Mutants/mutants.py --live '$(LIVE)' '$(MUTANTS)'
 
 lint:
 	@$(require_swift)
