@@ -69,7 +69,7 @@ import Testing
     #expect(signal.isSignalFrame)
   }
 
-  @Test func corruptInformationIsRefused() {
+  @Test(.timeLimit(.minutes(5))) func corruptInformationIsRefused() {
     let lies: [(String, (inout [UInt8]) -> Void)] = [
       ("version 0", { $0[8] = 0 }), ("version 2", { $0[8] = 2 }), ("version 4", { $0[8] = 4 }),
       ("return address column 17", { $0[14] = 17 }), ("return address column 255", { $0[14] = 255 }),

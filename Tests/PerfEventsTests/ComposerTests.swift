@@ -107,6 +107,25 @@ private let isCI = unsafe getenv("CI") != nil
     #expect(parsed.stack == Array(again[..<parsed.stack.count]) && parsed.stack.count > 20000)
   }
 
+  /// Names and samples are told apart by their identifiers: 1 and 0.
+  @Test func namesAreNoSamples() throws {
+    let record = clockSample(stack: [], copied: 0)
+    let composer = SampleComposer()
+    guard let parts = unsafe RecordParser.clockSample(record.span.bytes) else { throw Failure() }
+    // Behind the fixed part and the raw part's size.
+    let names = [UInt8](RecordMaker.names()[52..<52 + MemoryLayout<python_chain_names>.size + 3])
+    unsafe names.withUnsafeBytes { unsafe composer.compose(parts, names: $0) }
+    let composed = unsafe [UInt8](composer.composed)
+    #expect(composed[8..<16] == [1, 0, 0, 0, 0, 0, 0, 0])
+    #expect(Log.of(composed, isNames: true) == ["names \(names.count)"])
+    let chain = chain(entries: 1)
+    unsafe chain.withUnsafeBytes { unsafe composer.compose(parts, chain: $0, stack: nil) }
+    let sample = unsafe [UInt8](composer.composed)
+    #expect(sample[8..<16] == [0, 0, 0, 0, 0, 0, 0, 0])
+    // Thread and time are the interrupt's.
+    #expect(sample[24..<40] == composed[24..<40] && sample[32..<40] == [0xd2, 4, 0, 0, 0, 0, 0, 0])
+  }
+
   @Test func aThreadThatWasExiting() throws {
     let parsed = try compose(clockSample(abi: 0, stack: [], copied: 0), chain: chain(entries: 0), stack: nil)
     #expect(!parsed.hasRegisters && parsed.stack.isEmpty)

@@ -73,11 +73,11 @@ import Testing
     #expect(error { _ in } == .truncated)
   }
 
-  @Test(arguments: smallFiles) func cutAnywhere(_ file: [UInt8]) throws {
+  @Test(.timeLimit(.minutes(5)), arguments: smallFiles) func cutAnywhere(_ file: [UInt8]) throws {
     for length in stride(from: 0, to: file.count, by: 64) { exercise(Array(file[..<length])) }
   }
 
-  @Test(arguments: smallFiles) func damagedHeaders(_ file: [UInt8]) throws {
+  @Test(.timeLimit(.minutes(5)), arguments: smallFiles) func damagedHeaders(_ file: [UInt8]) throws {
     let image = try ElfImage(bytes: BufferBytes(file), size: UInt64(file.count))
     // The file header, the program headers, the section headers, and what the dynamic segment points to.
     var damaged = Array(0..<64 + 56 * 16)
@@ -94,7 +94,7 @@ import Testing
     }
   }
 
-  @Test(arguments: smallFiles) func damagedAnywhere(_ file: [UInt8]) throws {
+  @Test(.timeLimit(.minutes(5)), arguments: smallFiles) func damagedAnywhere(_ file: [UInt8]) throws {
     var random = SeededGenerator(seed: 13)
     for _ in 0..<1000 {
       var bytes = file
@@ -170,6 +170,14 @@ import Testing
     ])
     #expect(image.bias(of: mapping(base + 0x2000, 0x1000, executable: true)) == base)
     #expect(image.bias(of: mapping(base + 0x6000, 0x4000, executable: false, writable: true)) == base)
+  }
+
+  /// The second page of the text, and the first of constants, are one page of the file: the rights tell which is mapped.
+  @Test func rightsDecide() throws {
+    let base: UInt64 = 0x7F12_3456_7000
+    let image = try image([(0x800, 0x800, 0x900, 0x900, 5), (0x1110, 0x3110, 0x200, 0x200, 4)])
+    #expect(image.bias(of: mapping(base + 0x1000, 0x1000, executable: true)) == base)
+    #expect(image.bias(of: mapping(base + 0x3000, 0x1000, executable: false)) == base)
   }
 
   @Test func prelinkedAddress() throws {

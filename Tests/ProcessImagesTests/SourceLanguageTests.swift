@@ -292,7 +292,7 @@ extension Module {
   }
 
   /// Whatever is in the debug information of a target's file: reading it ends, and nothing crashes.
-  @Test func damagedDebugInformationIsSafe() throws {
+  @Test(.timeLimit(.minutes(5))) func damagedDebugInformationIsSafe() throws {
     let folder = try TemporaryFolder()
     let path = try build(folder, "damaged", [Self.c, Self.cplusplus], ["-g"])
     let good = SystemFiles.bytes(path)

@@ -21,7 +21,8 @@ struct SeededRandom: RandomNumberGenerator {
 }
 
 extension PythonChainTests {
-  @Suite struct Fuzz {
+  /// A walk over damaged memory must end: its bound is that of the whole suite.
+  @Suite(.timeLimit(.minutes(10))) struct Fuzz {
     private static let readLimit = 4096 * 2 + 1025 * 10 + 100
 
     private func expectLegal(_ machine: Machine, _ noted: Comment) throws {
