@@ -222,7 +222,6 @@ test: build $(STAMPS)/test-deps $(STAMPS)/tests $(READERS)/installed
 	@$(require_swift)
 	$(PROGRAMS)/find_pythons.sh --all | while read -r version python; do
 	  $(PROGRAMS)/build_extension.sh "$$python" .build/extensions/$$version
-	  $(PROGRAMS)/build_embed.sh "$$python" .build/extensions/$$version/embed
 	done
 	# Without it the tests that compare with it say that they are skipped; where CI is, they fail.
 	$(PROGRAMS)/fetch_newer_python.sh 3.15 $(PYTHON315) || true

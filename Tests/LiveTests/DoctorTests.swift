@@ -137,7 +137,8 @@ extension Live {
 
     // MARK: Rights
 
-    @Test(.enabled(if: Machine.isRoot, "only root can become somebody else")) func withoutRights() throws {
+    @Test(.enabled(if: Machine.isRoot || Machine.isCI, "only root can become somebody else"))
+    func withoutRights() throws {
       let target = try Child(["cat"])
       let report = try report(Restricted.nobody, ["\(target.pid)"])
       #expect(!report.canSample)
@@ -157,7 +158,9 @@ extension Live {
     }
 
     /// The command that is given makes what was missing be there.
-    @Test(.enabled(if: Machine.isRoot && Machine.find("setcap") != nil, "only root can run setcap"))
+    @Test(
+      .enabled(
+        if: Machine.isRoot && Machine.find("setcap") != nil || Machine.isCI, "only root can run setcap"))
     func theCommandHelps() throws {
       let folder = try Folder()
       let binary = try Caduceus.publicCopy(in: folder)
@@ -174,7 +177,7 @@ extension Live {
     }
 
     @Test(
-      .enabled(if: Machine.isRoot, "only root can drop capabilities"),
+      .enabled(if: Machine.isRoot || Machine.isCI, "only root can drop capabilities"),
       arguments: ["perfmon", "bpf", "sys_ptrace"])
     func withoutOneCapability(_ name: String) throws {
       let report = try report(["setpriv", "--bounding-set", "-sys_admin,-\(name)"])
@@ -231,7 +234,8 @@ extension Live {
     // MARK: Sysctls that are changed
 
     /// 2 hides kernel addresses from everybody.
-    @Test(.enabled(if: Machine.isRoot, "only root can change sysctls")) func hiddenKernelNames() throws {
+    @Test(.enabled(if: Machine.isRoot || Machine.isCI, "only root can change sysctls"))
+    func hiddenKernelNames() throws {
       try withSetting("kernel.kptr_restrict", 2) {
         let report = try report()
         #expect(report.canSample)
@@ -242,7 +246,9 @@ extension Live {
       }
     }
 
-    @Test(.enabled(if: Machine.isRoot, "only root can change sysctls")) func lowSampleRate() throws {
+    @Test(.enabled(if: Machine.isRoot || Machine.isCI, "only root can change sysctls")) func lowSampleRate()
+      throws
+    {
       try withSetting("kernel.perf_event_max_sample_rate", 500) {
         let report = try report()
         #expect(report.canSample)
@@ -252,7 +258,9 @@ extension Live {
     }
 
     /// Without room to lock memory the rings cannot be mapped; the command makes room.
-    @Test(.enabled(if: Machine.isRoot, "only root can change sysctls")) func lockedMemory() throws {
+    @Test(.enabled(if: Machine.isRoot || Machine.isCI, "only root can change sysctls")) func lockedMemory()
+      throws
+    {
       let name = "kernel.perf_event_mlock_kb"
       let folder = try Folder()
       let somebody = Restricted.nobody(with: ["perfmon", "bpf", "sys_ptrace"])
@@ -278,7 +286,8 @@ extension Live {
 
     // MARK: Pid namespaces
 
-    @Test(.enabled(if: Machine.isRoot, "only root can make namespaces")) func aNestedPidNamespace() throws {
+    @Test(.enabled(if: Machine.isRoot || Machine.isCI, "only root can make namespaces"))
+    func aNestedPidNamespace() throws {
       let own = try report(["unshare", "--pid", "--fork", "--mount-proc"])
       #expect(own.canSample, "\(own.problems)")
       #expect(own["pid namespace"]?.mark == "note")

@@ -64,9 +64,9 @@ extension Live {
     ]
 
     /// CADUCEUS_NUMPY_PYTHON names an interpreter with numpy.
-    @Test(.enabled(if: ProcessInfo.processInfo.environment["CADUCEUS_NUMPY_PYTHON"] != nil))
+    @Test(.enabled(if: Machine.numpyPython != nil || Machine.isCI, "CADUCEUS_NUMPY_PYTHON is not set"))
     func ofNumpy() throws {
-      let python = ProcessInfo.processInfo.environment["CADUCEUS_NUMPY_PYTHON"] ?? ""
+      let python = try #require(Machine.numpyPython, "CADUCEUS_NUMPY_PYTHON must be set where CI is")
       let folder = try Folder()
       let file = folder.file("run.gecko.json")
       let finished = try Caduceus.run(

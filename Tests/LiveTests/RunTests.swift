@@ -235,7 +235,7 @@ extension Live {
       _ interpreter: Interpreter
     ) throws {
       let folder = try Folder()
-      let program = [interpreter.path, Program.path("result.py"), "--no-gate", "1"]
+      let program = [interpreter.path, Program.path("result.py"), "--no-gate", "8"]
       let wrappers: [[String]] = [
         ["/usr/bin/env", "A=1"], ["/bin/sh", "-c", "exec \"$@\"", "sh"],
         ["/usr/bin/env", "/bin/sh", "-c", "exec /usr/bin/env \"$@\"", "sh"],

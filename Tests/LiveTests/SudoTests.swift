@@ -306,6 +306,51 @@ extension Live {
       #expect(!FileManager.default.fileExists(atPath: user.home + "/trace"))
     }
 
+    /// Nor are root's groups: what only they may write is refused, a folder as well as a file.
+    @Test(arguments: ["attach", "run"], ["shared/out", "file"])
+    func rootsGroupsAreNotTheUsers(_ command: String, _ name: String) throws {
+      let (user, folder) = (try TestUser(), try Folder())
+      try FileManager.default.createDirectory(
+        atPath: folder.file("shared"), withIntermediateDirectories: false)
+      try Data("precious".utf8).write(to: URL(fileURLWithPath: folder.file("file")))
+      for (path, mode) in [("shared", 0o775), ("file", 0o664)] {
+        unsafe chown(folder.file(path), 0, 0)
+        unsafe chmod(folder.file(path), mode_t(mode))
+      }
+      let target = try Program("result.py", ["10"], with: Interpreter.any)
+      let end = command == "run" ? ["--", "touch", "trace"] : ["\(target.pid)"]
+      let path = folder.file(name)
+      let finished = try user.run(
+        ["sudo", "-n", Caduceus.publicCopy(in: folder), command, "--collapsed", "-o", path] + end)
+      #expect(finished.status == 1, "\(finished.description)")
+      #expect(
+        finished.errorText
+          == "caduceus: cannot write \(path): Permission denied for \(user.name); name another file with -o\n"
+      )
+      #expect(try folder.text("file") == "precious")
+      #expect(try FileManager.default.contentsOfDirectory(atPath: folder.file("shared")) == [])
+    }
+
+    /// The browser is started as the user, with the user's groups and none of root's.
+    @Test func theBrowserIsTheUsers() throws {
+      let (user, folder) = (try TestUser(), try Folder())
+      let python = try user.makeVirtualEnvironment()
+      // First in the user's PATH.
+      try user.write(
+        "#!/bin/sh\necho $(id -u) $(id -ru) $(id -g) $(id -G) \"$@\" >\"$HOME/opened\"\n",
+        to: "venv/bin/xdg-open", mode: 0o755)
+      let finished = try user.run(
+        [
+          "sudo", "-n", Caduceus.publicCopy(in: folder), "run", "--open", "-o", "graph.html", "--", python,
+          "-c",
+        ]
+          + ["sum(range(2000000))"])
+      #expect(finished.status == 0, "\(finished.description)")
+      let opened = try String(contentsOfFile: user.home + "/opened", encoding: .utf8)
+      #expect(opened == "\(user.uid) \(user.uid) \(user.gid) \(user.gid) \(user.home)/graph.html\n")
+      #expect(user.owns(user.home + "/opened") && user.owns(user.home + "/graph.html"))
+    }
+
     /// Standard output is written to whatever it is and whosever it is.
     @Test(arguments: ["/dev/stdout", "/dev/fd/1", "/proc/self/fd/1"], [false, true])
     func standardOutputIsAlwaysWritten(_ path: String, _ onTerminal: Bool) throws {

@@ -23,7 +23,8 @@ extension Live {
       #expect(Double(found.onPath) >= 0.9995 * Double(found.withPath), context)
       #expect(found.wrongShares(run.report) == [], context)
       #expect(Bounds.isAtMost(0.01, run.ledger.count(Self.unverified), of: run.ledger.targetRuns), context)
-      #expect(run.ledger.addsUp && run.ledger.ringFull == 0 && run.ledger.dropped == 0, context)
+      #expect(run.ledger.addsUp && run.ledger.dropped == 0, context)
+      Self.expectFewLost(run.ledger)
     }
 
     /// Threads with and without the GIL: what is proven is true, and the rest is marked; the shares are printed.
@@ -35,9 +36,17 @@ extension Live {
       let expected = run.pace.interrupts(of: Double(run.report.mainCPU), stretches: 4)
       #expect(expected.contains(Double(found.samples + found.marked)), "\(expected); \(context)")
       #expect(run.pace.contradictions(threads: 5) == [], context)
-      #expect(run.ledger.addsUp && run.ledger.ringFull == 0, context)
+      #expect(run.ledger.addsUp, context)
+      Self.expectFewLost(run.ledger)
       let unverified = run.ledger.count(Self.unverified)
-      print("without eBPF, threads, \(interpreter): \(unverified) of \(run.ledger.targetRuns) unverified")
+      // Measured: 1 to 5 of 2,400. On a machine whose CPUs are all wanted by others it is some percent.
+      #expect(Bounds.isAtMost(0.1, unverified, of: run.ledger.targetRuns), context)
+    }
+
+    /// Where other programs want the CPUs, too, readers come late now and then, and the rings overrun for that moment. What is
+    /// lost is counted.
+    private static func expectFewLost(_ ledger: LedgerReport) {
+      #expect(Bounds.isAtMost(0.02, ledger.ringFull, of: ledger.targetRuns), "\(ledger.text)")
     }
 
     /// Readers that have to wait for their CPU: what they cannot prove is marked, and of such a stack at least nothing
@@ -98,6 +107,9 @@ extension Live {
       #expect(run.stacks.lines.allSatisfy { !$0.text.contains("[unverified]") })
       let dropped = run.ledger.count("unverified Python frames (--strict)")
       #expect(dropped == run.ledger.dropped && run.ledger.addsUp, "\(run.errorText)")
+      // What is proven is still there, and what is not was dropped for being so.
+      #expect(run.ledger.count(Self.unverified) == 0, "\(run.errorText)")
+      #expect(run.stacks.total == run.ledger.kept && run.ledger.kept > 500, "\(run.errorText)")
     }
 
     /// `run` from the first instruction: threads that are born later are sampled, too.

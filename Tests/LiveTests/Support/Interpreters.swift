@@ -58,6 +58,14 @@ struct Interpreter: Sendable, CustomStringConvertible {
     }
   }
 
+  /// The newest of a release, 3.`minor`.
+  static func newest(_ minor: Int) throws -> Interpreter {
+    guard let found = supported.last(where: { $0.minor == minor }) else {
+      throw LiveError("no CPython 3.\(minor) on PATH or in pyenv")
+    }
+    return found
+  }
+
   /// One that an unprivileged user can start: pyenv's are below somebody's home.
   static func everybodys(amongst interpreters: [Interpreter] = installed) throws -> Interpreter {
     // setpriv itself still has root's rights when it executes; what the shell executes has none.

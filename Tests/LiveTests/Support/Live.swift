@@ -28,6 +28,9 @@ enum Machine {
       && FileManager.default.isReadableFile(atPath: "/sys/kernel/btf/vmlinux")
   }()
 
+  /// An interpreter with numpy.
+  static let numpyPython = ProcessInfo.processInfo.environment["CADUCEUS_NUMPY_PYTHON"]
+
   /// For tests that change their identity.
   static let isRoot = geteuid() == 0
 

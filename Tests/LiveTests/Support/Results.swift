@@ -137,6 +137,10 @@ struct LedgerReport {
   /// Periods that the kernel counted and that ended in no interrupt; less than nothing where the last one of a thread
   /// was over for its timer and not for its count.
   var unfired: Int { count("periods that ended in no interrupt") }
+  /// Periods in which the kernel had throttled the events.
+  var throttled: Int { count("periods in which the kernel had throttled sampling") }
+  /// Samples that an undisturbed clock would have taken.
+  var expected: Int { count("samples expected from the CPU time of the sampled threads") }
   /// Seconds of CPU time of the sampled threads.
   var targetCPU: Double { self["of CPU time of the sampled threads"] }
 }
