@@ -6,7 +6,7 @@
 .DEFAULT_GOAL := build
 SHELL := /bin/sh
 .SHELLFLAGS := -euc
-.PHONY: help deps build demo test mutants golden bench rates lint clean
+.PHONY: help deps build demo test mutants golden bench rates wild lint clean
 
 SWIFT ?= swift
 PREFIX ?= /usr/local
@@ -54,6 +54,7 @@ help:
 	make bench      print nanoseconds per sample, stage by stage, from recorded samples; what each format costs; and how
 	                fast a flame graph of 100,000 nodes is in Chromium, where that is installed
 	make rates      print how many samples a second of CPU time gives in 25 situations and every mode: minutes
+	make wild       judge the stacks of fifty situations of real hosts by their own truth, in every way of sampling
 	make lint       check the layout of the Swift sources
 	make clean      remove everything that was made
 	END
@@ -144,6 +145,20 @@ bench: $(STAMPS)/deps
 	.build/release/Benchmarks
 
 # 1000 are right.
+# Seconds of CPU time for each situation and mode.
+SECONDS ?= 1
+
+wild: build $(READERS)/installed
+	@status=0
+	for python in $$($(PROGRAMS)/find_pythons.sh --all | cut -d' ' -f2) $(READERS)/bin/python; do
+	  version=$$("$$python" -c 'import platform; print(platform.python_version())')
+	  $(PROGRAMS)/build_extension.sh "$$python" .build/extensions/$$version
+	  echo "== $$python, CPython $$version"
+	  "$$python" -B $(PROGRAMS)/wild_table.py --binary $(BINARY) --extension .build/extensions/$$version \
+	    --seconds $(SECONDS) --modes run,attach,run-nobpf,attach-nobpf || status=1
+	done
+	exit $$status
+
 rates: build
 	@python3 $(PROGRAMS)/rates.py $(BINARY)
 

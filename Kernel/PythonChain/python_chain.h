@@ -144,7 +144,7 @@ struct python_layout {
   uint32_t interpreter_next;
   uint32_t interpreter_threads_head;
   uint32_t interpreter_gc_collecting;
-  uint32_t interpreter_ceval_gil;    /* 3.12: pointer to the GIL; else 0 */
+  uint32_t interpreter_ceval_gil;    /* 3.12, 3.13: pointer to the GIL; else 0 */
   uint32_t gil_last_holder;
   uint32_t gil_locked;
   uint32_t thread_next;

@@ -53,6 +53,10 @@ struct DebugOffsets {
     result.raw.interpreter_next = offset(64)
     result.raw.interpreter_threads_head = offset(72)
     result.raw.interpreter_gc_collecting = UInt32(clamping: UInt64(offset(80)) + UInt64(offset(576)))
+    result.raw.interpreter_ceval_gil = offset(112)
+    // These two are stated for the lock that an interpreter has inside of it; the one in use is of the same kind.
+    result.raw.gil_locked = offset(136) &- offset(120)
+    result.raw.gil_last_holder = offset(144) &- offset(120)
     result.raw.thread_next = offset(168)
     result.raw.thread_interp = offset(176)
     result.raw.thread_frame = offset(184)

@@ -100,6 +100,9 @@ enum LayoutTable {
     raw.interpreter_next = 7264
     raw.interpreter_threads_head = 7344
     raw.interpreter_gc_collecting = 7400 + 200
+    raw.interpreter_ceval_gil = 16
+    raw.gil_last_holder = 8
+    raw.gil_locked = 16
     raw.thread_native_id = 160
     raw.thread_frame = 72
     raw.thread_status = 32

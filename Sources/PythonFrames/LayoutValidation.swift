@@ -233,7 +233,7 @@ struct LayoutValidation {
     guard let collecting: UInt32 = memory.load(interpreter &+ UInt64(raw.interpreter_gc_collecting)),
       collecting <= 1
     else { throw doubt(candidate, "interpreter.gc_collecting", "neither 0 nor 1") }
-    guard raw.minor == 12 else { return }
+    guard raw.minor >= 12 else { return }
     // `struct _gil_runtime_state` starts with the switch interval in microseconds (pycore_gil.h).
     guard let gil: UInt64 = memory.load(interpreter &+ UInt64(raw.interpreter_ceval_gil)), gil != 0,
       let interval: UInt64 = memory.load(gil), interval > 0, interval < 1 << 40

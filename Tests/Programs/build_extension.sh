@@ -1,13 +1,13 @@
 #!/bin/sh
 # build_extension.sh PYTHON OUTDIR [SOURCE.c ...]: compiles C extension modules for one interpreter.
-# Without a source: situations.c, accuracy.c and faults.c. What is newer than its source and spin.h is left alone.
+# Without a source: situations.c, accuracy.c, faults.c and wild.c. What is newer than its source and spin.h is left alone.
 set -eu
 if [ $# -lt 2 ]; then echo "usage: build_extension.sh PYTHON OUTDIR [SOURCE.c ...]" >&2; exit 2; fi
 here=$(cd "$(dirname "$0")" && pwd)
 python=$1
 folder=$2
 shift 2
-[ $# -gt 0 ] || set -- "$here/situations.c" "$here/accuracy.c" "$here/faults.c"
+[ $# -gt 0 ] || set -- "$here/situations.c" "$here/accuracy.c" "$here/faults.c" "$here/wild.c"
 include=
 mkdir -p "$folder"
 for source in "$@"; do

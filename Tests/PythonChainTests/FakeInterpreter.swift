@@ -91,7 +91,7 @@ final class FakeInterpreter {
     machine.write(interpreter + UInt64(layout.interpreter_next), machine.load(head, as: UInt64.self) ?? 0)
     machine.write(head, interpreter)
     interpreters.append(interpreter)
-    if minor == 12 {
+    if minor >= 12 {
       let gil = allocate(64)
       machine.write(gil + UInt64(layout.gil_locked), UInt32(0))
       machine.write(interpreter + UInt64(layout.interpreter_ceval_gil), gil)
@@ -127,7 +127,10 @@ final class FakeInterpreter {
       let gil: UInt64 = machine.load(interpreters[interpreter] + UInt64(layout.interpreter_ceval_gil)) ?? 0
       machine.write(gil + UInt64(layout.gil_last_holder), thread)
       machine.write(gil + UInt64(layout.gil_locked), UInt32(1))
-    default: machine.write(thread + UInt64(layout.thread_status), layout.thread_holds_gil_mask)
+    default:
+      let gil: UInt64 = machine.load(interpreters[interpreter] + UInt64(layout.interpreter_ceval_gil)) ?? 0
+      machine.write(gil + UInt64(layout.gil_last_holder), thread)
+      machine.write(thread + UInt64(layout.thread_status), layout.thread_holds_gil_mask)
     }
   }
 

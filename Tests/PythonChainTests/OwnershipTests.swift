@@ -42,8 +42,8 @@ extension PythonChainTests {
       }
     }
 
-    /// A thread that had no state of its own gets one lent, and the list of states does not change: seen at once where
-    /// the lock on the interpreter tells, else soon.
+    /// A thread that had no state of its own gets one lent, and the list of states does not change: the lock on the
+    /// interpreter tells.
     @Test(arguments: [11, 12, 13] as [UInt32])
     func stateThatIsHandedOver(minor: UInt32) throws {
       let machine = machine()
@@ -52,13 +52,11 @@ extension PythonChainTests {
       #expect(try machine.run().sample.status == PYTHON_CHAIN_NO_THREAD)
       let chain = python.setChain(other, [[MadeFrame(code: python.code())]])
       python.takeGIL(other)
-      var samples = 0
-      while try machine.run().sample.entries != chain.entries, samples < 100 { samples += 1 }
-      #expect(samples == (minor == 13 ? 64 : 0))
+      #expect(try machine.run().sample.entries == chain.entries)
     }
 
     /// A second state on the same stack, made for a call into Python while the first one's frames wait.
-    @Test(arguments: [11, 12] as [UInt32])
+    @Test(arguments: [11, 12, 13] as [UInt32])
     func stateInsideOfAnother(minor: UInt32) throws {
       let machine = machine()
       let python = try FakeInterpreter(machine, minor: minor)
