@@ -19,6 +19,8 @@ final class CodeMap {
   let addressSpace: AddressSpace
   /// For code that has no file (trampolines, code made at run time); nil in a replay.
   let memory: (any ByteSource)?
+  /// Files whose unwind information is treated as if it was not there: what is found without it can be compared.
+  var isHidden: ((ElfImage) -> Bool)?
   private var tables: [ObjectIdentifier: UnwindTable] = [:]
   /// The image libunwind is reading from, and its bias.
   private var current: (image: ElfImage, bias: UInt64)?
@@ -31,7 +33,7 @@ final class CodeMap {
   /// The function with unwind information that covers an address.
   func function(covering address: UInt64) -> Located? {
     guard let location = addressSpace.location(of: address), let image = location.image,
-      let function = table(of: image).function(covering: location.virtualAddress)
+      isHidden?(image) != true, let function = table(of: image).function(covering: location.virtualAddress)
     else { return nil }
     return Located(image: image, bias: location.bias, function: function)
   }
@@ -60,7 +62,7 @@ final class CodeMap {
     guard let location = addressSpace.location(of: address) else { return address }
     var end = min(location.area.mapping.end, address &+ UInt64(FollowedFunction.limit) / 4)
     if let image = location.image {
-      if let next = table(of: image).start(after: location.virtualAddress) {
+      if isHidden?(image) != true, let next = table(of: image).start(after: location.virtualAddress) {
         end = min(end, next &+ location.bias)
       }
       if let next = location.module.symbols.start(after: location.virtualAddress) {

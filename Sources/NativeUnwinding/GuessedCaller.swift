@@ -89,6 +89,8 @@ final class GuessedCaller {
           return .caller(result, isConfirmed: true)
         case .indirect where followed.isFunction: return .caller(result, isConfirmed: true)
         case .direct, .indirect: likely = result
+        // What a coroutine begins with is entered by a return.
+        case .none where code.isContextEntry(word): return .caller(result, isConfirmed: true)
         case .none: break
         }
       }

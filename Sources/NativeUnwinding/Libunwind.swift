@@ -54,6 +54,16 @@ import Snapshots
     let row: UnwindRow
   }
 
+  /// The row that most bytes of a function have.
+  static func body(of rows: [Row]) -> UnwindRow? {
+    var best: (bytes: UInt64, row: UnwindRow)?
+    for row in rows {
+      let bytes = rows.reduce(0) { $1.row.isForm(of: row.row) ? $0 + ($1.end - $1.start) : $0 }
+      if bytes > best?.bytes ?? 0 { best = (bytes, row.row) }
+    }
+    return best?.row
+  }
+
   private final class Collector {
     var rows: [Row] = []
     let isSignalFrame: Bool

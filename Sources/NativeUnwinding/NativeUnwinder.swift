@@ -17,7 +17,7 @@ public final class NativeUnwinder {
   /// Frames that are followed at most.
   public static let maximumDepth = 4096
 
-  private let code: CodeMap
+  let code: CodeMap
   private let libunwind: Libunwind
   private let method: Method
   private let guesser: GuessedCaller
@@ -37,6 +37,12 @@ public final class NativeUnwinder {
     self.libunwind = libunwind
     self.method = method
     guesser = GuessedCaller(code: code)
+  }
+
+  /// Unwinds as if these files had no unwind information.
+  package func hideUnwindInformation(_ isHidden: @escaping (ElfImage) -> Bool) {
+    code.isHidden = isHidden
+    mappingsChanged()
   }
 
   /// To be called after every change of the address space.
@@ -92,6 +98,9 @@ public final class NativeUnwinder {
         cfa = sp &+ 8 &+ (address & 15 >= 11 ? 8 : 0)
       case .outermost:
         return end(&stack, walk, .outermost)
+      case .contextEntry:
+        if leavesContext(snapshot, &walk, &stack) { continue }
+        return
       case .complex:
         switch libunwind.step(walk.registers, lookup: lookup, snapshot) {
         case .outermost: return end(&stack, walk, .outermost)
@@ -256,6 +265,15 @@ public final class NativeUnwinder {
     return false
   }
 
+  /// Ends a stack that was made for a coroutine; goes on where another stack holds a boundary further out.
+  private func leavesContext(
+    _ snapshot: borrowing StackSnapshot, _ walk: inout StackWalk, _ stack: inout AddressStack
+  ) -> Bool {
+    // Its entry, not behind a call.
+    walk.isInstruction = true
+    return goesOn(snapshot, &walk, &stack, after: .outermost)
+  }
+
   /// The next place further out at which unwinding can be taken up again.
   private func restart(_ snapshot: borrowing StackSnapshot, _ walk: StackWalk, beyond sp: UInt64)
     -> StackWalk.Restart?
@@ -276,20 +294,20 @@ public final class NativeUnwinder {
   /// Parses all rows of the function on first touch.
   private func readRow(_ lookup: UInt64) -> UnwindRow {
     guard let located = code.function(covering: lookup) else {
-      if code.isContextEntry(lookup &+ 1) { return UnwindRow(form: .outermost) }
+      if code.isContextEntry(lookup &+ 1) { return UnwindRow(form: .contextEntry) }
       // A system call's return address may be the end of its function.
       if code.endsSystemCall(lookup), code.function(covering: lookup &- 1) != nil {
         return cache.find(lookup &- 1) ?? findRow(lookup &- 1)
       }
       return UnwindRow(form: .none)
     }
-    if lookup &+ 1 == located.end, code.isContextEntry(lookup &+ 1) { return UnwindRow(form: .outermost) }
+    if lookup &+ 1 == located.end, code.isContextEntry(lookup &+ 1) { return UnwindRow(form: .contextEntry) }
     // Without rows libunwind's stepping may still get through: it executes only what stands before the address.
     return rows(of: located).first { lookup >= $0.start && lookup < $0.end }?.row
       ?? UnwindRow(form: .complex, isSignalFrame: located.function.isSignalFrame)
   }
 
-  private func rows(of located: CodeMap.Located) -> [Libunwind.Row] {
+  func rows(of located: CodeMap.Located) -> [Libunwind.Row] {
     let key = FunctionKey(
       image: ObjectIdentifier(located.image), fde: located.function.fde, bias: located.bias)
     if let known = functions[key] { return known }
@@ -310,7 +328,9 @@ public final class NativeUnwinder {
       let located = code.function(covering: lookup)
       // Rows are read with the cursor that walks: only where it need not stay.
       if located == nil || lookup &+ 1 == located?.end, code.isContextEntry(lookup &+ 1) {
-        return end(&stack, walk, .outermost)
+        isPlaced = false
+        if leavesContext(snapshot, &walk, &stack) { continue }
+        return
       }
       let hasRow = located != nil || (!isPlaced && findRow(lookup).form != .none)
       var step = Libunwind.Step.failed

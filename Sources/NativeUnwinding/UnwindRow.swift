@@ -17,6 +17,8 @@ struct UnwindRow: Sendable {
     case plt
     /// The outermost frame: its return address is undefined.
     case outermost
+    /// The first frame of a stack that was made for a coroutine: nothing called it, a return leads to its entry.
+    case contextEntry
     /// Only libunwind's own stepping can follow this rule.
     case complex
     /// There is no rule.
@@ -41,5 +43,17 @@ struct UnwindRow: Sendable {
     cfaOffset = 0
     cfaRegister = 7
     slots = InlineArray(repeating: 0)
+  }
+
+  /// Whether the same registers are saved, in the same places.
+  func hasSlots(of other: UnwindRow) -> Bool {
+    for index in 0..<6 where slots[index] != other.slots[index] { return false }
+    return true
+  }
+
+  /// Whether the frame has the same form.
+  func isForm(of other: UnwindRow) -> Bool {
+    form == other.form && cfaRegister == other.cfaRegister && cfaOffset == other.cfaOffset
+      && hasSlots(of: other)
   }
 }
