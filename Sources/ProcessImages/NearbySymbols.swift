@@ -36,7 +36,7 @@ struct NearbySymbols {
   }
 
   /// Position of the first address that is not below `address`.
-  private static func lowerBound(_ sorted: [UInt64], _ address: UInt64) -> Int {
+  static func lowerBound(_ sorted: [UInt64], _ address: UInt64) -> Int {
     var low = 0
     var high = sorted.count
     while low < high {

@@ -6,9 +6,13 @@ extension ElfImage {
   private static let maximumRelocations = 1 << 20
   private static let maximumStubBytes = 4 << 20
 
-  /// Each stub that could be matched with a relocation; its name is `function@plt`.
-  func stubs() -> [(start: UInt64, size: UInt32, name: [UInt8])] {
-    let sections = sections.filter { $0.isExecutable && [".plt", ".plt.sec", ".plt.got"].contains($0.name) }
+  /// Each stub that could be matched with a relocation; its name is `function@plt`. `addresses`: where stubs are wanted,
+  /// sorted; nil: everywhere.
+  func stubs(at addresses: [UInt64]? = nil) -> [(start: UInt64, size: UInt32, name: [UInt8])] {
+    let sections = sections.filter { section in
+      section.isExecutable && [".plt", ".plt.sec", ".plt.got"].contains(section.name)
+        && addresses?.contains(where: section.contains) ?? true
+    }
     guard !sections.isEmpty else { return [] }
     let targets = StubTargets(self)
     var result: [(start: UInt64, size: UInt32, name: [UInt8])] = []
@@ -20,11 +24,17 @@ extension ElfImage {
       else { continue }
       for start in Swift.stride(from: 0, through: count - stride, by: stride) {
         let address = section.virtualAddress &+ UInt64(start)
+        if let addresses, !wants(addresses, address, UInt64(stride)) { continue }
         guard let name = targets.name(of: code[start..<start + stride], at: address) else { continue }
         result.append((address, UInt32(stride), name + [UInt8]("@plt".utf8)))
       }
     }
     return result
+  }
+
+  private func wants(_ addresses: [UInt64], _ start: UInt64, _ size: UInt64) -> Bool {
+    let next = NearbySymbols.lowerBound(addresses, start)
+    return next < addresses.count && addresses[next] - start < size
   }
 
   fileprivate func relocations(_ section: Section) -> [Elf64_Rela] {
@@ -38,17 +48,16 @@ extension ElfImage {
 /// Which function a stub jumps to: by the slot of the global offset table that it reads, or by the number of the
 /// relocation that it pushes.
 private struct StubTargets {
-  private var names: [UInt8] = []
+  private var names: SymbolNames?
   private var symbols: [Elf64_Sym] = []
   private var bySlot: [UInt64: UInt32] = [:]
   private var byNumber: [UInt32] = []
 
   init(_ image: ElfImage) {
     guard let dynsym = image.sections.first(where: { $0.type == UInt32(SHT_DYNSYM) }),
-      let table = image.rawSymbols(dynsym)
+      let table = image.symbolsAlone(dynsym)
     else { return }
-    names = table.names
-    symbols = table.symbols
+    (symbols, names) = table
     for section in image.sections where section.type == UInt32(SHT_RELA) {
       for relocation in image.relocations(section) {
         let type = Int32(truncatingIfNeeded: relocation.r_info & 0xFFFF_FFFF)
@@ -86,7 +95,7 @@ private struct StubTargets {
 
   private func name(_ symbol: UInt32) -> [UInt8]? {
     guard Int(symbol) < symbols.count else { return nil }
-    let range = RawSymbols(symbols: [], names: names).nameRange(symbols[Int(symbol)].st_name)
-    return range.isEmpty ? nil : [UInt8](names[range])
+    let name = names?.name(symbols[Int(symbol)].st_name) ?? []
+    return name.isEmpty ? nil : name
   }
 }

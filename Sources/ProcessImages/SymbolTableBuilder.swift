@@ -40,7 +40,9 @@ struct SymbolTableBuilder {
     let rule = FunctionRule(image: image, owner: owner)
     let nearby = NearbySymbols(addresses, in: symbols, isFunction: rule.accepts)
     var names: [UInt8] = []
-    for symbol in symbols where rule.accepts(symbol) && nearby.contains(symbol) {
+    // Names stand in the order that they have in the file, which decides between symbols that are otherwise alike.
+    let wanted = symbols.filter { rule.accepts($0) && nearby.contains($0) }.sorted { $0.st_name < $1.st_name }
+    for symbol in wanted {
       let start = names.count
       names += source.name(symbol.st_name)
       add(symbol, names, start..<names.count)
@@ -203,10 +205,7 @@ extension SymbolTable {
         }
       }
     }
-    let plt = image.sections.filter { $0.name.hasPrefix(".plt") }
-    if addresses?.contains(where: { address in plt.contains { $0.contains(address) } }) ?? true {
-      builder.add(stubs: image.stubs())
-    }
+    builder.add(stubs: image.stubs(at: addresses))
     self = builder.build()
   }
 }
