@@ -79,10 +79,9 @@ final class InterpreterWatch {
     guard case .searching = state else { return false }
     let clock = RecordStream.clock()
     defer {
-      // A sixteenth of the time that it takes to appear may be missed; and looking takes a fifth of ours at most.
+      // A sixteenth of the time that it takes to appear may be missed; and looking takes half of ours at most.
       let end = RecordStream.clock()
-      pause = max((end - began) / 16, (end - clock) * 4, Self.shortestPause)
-      pause = min(pause, Self.longestPause)
+      pause = min(max((end - began) / 16, end - clock, Self.shortestPause), Self.longestPause)
       nextLook = end + pause
     }
     do throws(InterpreterProblem) {
