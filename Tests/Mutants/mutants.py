@@ -18,11 +18,13 @@ do with each other's tests are built together. Before any, all their suites must
 
 import argparse
 import collections
+import fcntl
 import json
 import os
 import pathlib
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import time
@@ -294,6 +296,15 @@ def main():
             print("%-46s %s" % (mutant.name, text.splitlines()[0].removeprefix("Wrong: ")))
         return 0
     tree = Tree(arguments.root.resolve())
+    tree.folder.mkdir(parents=True, exist_ok=True)
+    lock = open(tree.folder.parent / "lock", "w", encoding="utf-8")
+    try:
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError:
+        sys.exit("another run makes mutants in the same copy")
+    # What was changed in the copy is changed back at the end, however that comes.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    signal.signal(signal.SIGINT, lambda *_: sys.exit(130))
     tree.update()
     run = Run(tree)
     pure = [mutant for mutant in mutants if not mutant.is_live]
