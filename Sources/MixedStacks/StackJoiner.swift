@@ -36,6 +36,9 @@ public final class StackJoiner {
   /// where none is there. What lies outside of the start of such a stack are not its callers.
   public var isStackSwitcher: ((NativeFrame) -> Bool)?
 
+  /// Answers whether a function is just being entered or left at a native frame's instruction; nil: it may be anywhere.
+  public var isEnteredOrLeft: ((NativeFrame) -> Bool)?
+
   /// Answers whether an address lies in an evaluation loop; a cache in front of `functionStart`.
   private let loopAnswers = AddressCache(bits: 12, filler: false)
   private let functionStart: (UInt64) -> UInt64?

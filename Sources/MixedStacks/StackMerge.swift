@@ -158,7 +158,7 @@ extension StackJoiner {
       }
       // Of the frame at which the known stack ends it is not known how far it reaches.
       let isOpen = native.end != .outermost && index == native.frames.count - 1
-      if mayEnter, index <= 1 {
+      if mayEnter, index <= 1, isEnteredOrLeft?(native.frames[index]) ?? true {
         result.remarks.insert(.enteringEvaluationLoop)
         mayEnter = false
       } else if !isOpen {

@@ -99,8 +99,7 @@ public final class NativeUnwinder {
       case .outermost:
         return end(&stack, walk, .outermost)
       case .contextEntry:
-        if leavesContext(snapshot, &walk, &stack) { continue }
-        return
+        return endContext(walk, &stack)
       case .complex:
         switch libunwind.step(walk.registers, lookup: lookup, snapshot) {
         case .outermost: return end(&stack, walk, .outermost)
@@ -265,13 +264,12 @@ public final class NativeUnwinder {
     return false
   }
 
-  /// Ends a stack that was made for a coroutine; goes on where another stack holds a boundary further out.
-  private func leavesContext(
-    _ snapshot: borrowing StackSnapshot, _ walk: inout StackWalk, _ stack: inout AddressStack
-  ) -> Bool {
+  /// Ends a stack that was made for a coroutine: what lies further out is another stack.
+  private func endContext(_ walk: StackWalk, _ stack: inout AddressStack) {
+    var last = walk
     // Its entry, not behind a call.
-    walk.isInstruction = true
-    return goesOn(snapshot, &walk, &stack, after: .outermost)
+    last.isInstruction = true
+    end(&stack, last, .outermost)
   }
 
   /// The next place further out at which unwinding can be taken up again.
@@ -328,9 +326,7 @@ public final class NativeUnwinder {
       let located = code.function(covering: lookup)
       // Rows are read with the cursor that walks: only where it need not stay.
       if located == nil || lookup &+ 1 == located?.end, code.isContextEntry(lookup &+ 1) {
-        isPlaced = false
-        if leavesContext(snapshot, &walk, &stack) { continue }
-        return
+        return endContext(walk, &stack)
       }
       let hasRow = located != nil || (!isPlaced && findRow(lookup).form != .none)
       var step = Libunwind.Step.failed

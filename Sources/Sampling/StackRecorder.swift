@@ -136,6 +136,7 @@ package struct StackRecorder: RecordHandler {
     isPermitted = process.isPermitted
     processID = process.processID
     joiner = StackJoiner { unwinder.functionStart(covering: $0) }
+    joiner.isEnteredOrLeft = { unwinder.entersOrLeaves(at: $0.lookupAddress) }
     names = NativeNames(addressSpace: addressSpace, unwinder: unwinder, kernel: process.kernel)
     var profile = Profile()
     func marker(_ text: String) -> FrameID {

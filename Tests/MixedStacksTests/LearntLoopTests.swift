@@ -23,7 +23,9 @@ import Testing
     halves.loopEnd(in: 1)
     var mixed = MixedStack()
     let table = PythonFrameTable(codes: CodeTable())
-    joiner.join(halves.native, try halves.chain, table, memory: nil, into: &mixed)
+    joiner.join(
+      halves.native, try halves.chain, table, memory: nil, stack: StackExtent(start: Halves.base),
+      into: &mixed)
     for place in places { #expect(joiner.isLoop(frame(at: place)), "\(place)") }
     #expect(!joiner.isLoop(frame(at: 0x1000)))
   }

@@ -138,6 +138,28 @@ import Testing
     #expect(joining.mixed.damage == nil && joining.joiner.loopFunctions == [0x1000])
   }
 
+  /// The innermost loop may have no frame where it really is being entered or left, and nowhere else.
+  @Test func aLoopThatIsNotBeingEntered() throws {
+    var joining = Joining()
+    for isEntered in [true, false] {
+      joining.joiner.isEnteredOrLeft = { _ in isEntered }
+      for functions in ["Lnn", "nLn"] {
+        var halves = Halves(functions)
+        halves.status = PYTHON_CHAIN_NO_THREAD
+        let text = try joining.join(halves)
+        #expect(text.contains("[unproven frames]") != isEntered)
+        #expect(joining.mixed.damage == (isEntered ? nil : .noThreadState))
+      }
+      var halves = Halves("LnLn")
+      halves.python(11)
+      halves.loopEnd(in: 2)
+      #expect(
+        try joining.join(halves)
+          == (isEntered ? "L0 n1 p11 L2 n3" : "[unproven frames] L0 n1 p11 L2 n3"))
+      #expect(joining.mixed.damage == (isEntered ? nil : .joinMismatch))
+    }
+  }
+
   /// A loop on the native stack and no chain for it: never whole.
   @Test func aLoopWithoutAThreadState() throws {
     var joining = Joining()
