@@ -78,66 +78,117 @@ public final class NativeUnwinder {
   private func walkRows(
     _ snapshot: borrowing StackSnapshot, _ walk: inout StackWalk, _ stack: inout AddressStack
   ) {
+    // Here while frames follow each other by rows, in `walk` for all that happens seldom.
+    var registers = walk.registers
+    var isInstruction = walk.isInstruction
     while true {
-      let address = walk.registers[Registers.rip]
-      let sp = walk.registers[Registers.rsp]
-      let lookup = walk.isInstruction ? address : address &- 1
-      var row = cache.find(lookup) ?? findRow(lookup)
-      var cfa: UInt64 = 0
-      switch row.form {
-      case .frame:
-        cfa = walk.registers[Int(row.cfaRegister)] &+ UInt64(bitPattern: Int64(row.cfaOffset))
-      case .aligned:
-        let at = walk.registers[Int(row.cfaRegister)] &+ UInt64(bitPattern: Int64(row.cfaOffset))
-        guard let word = snapshot.stackWord(at) else {
-          if goesOn(snapshot, &walk, &stack, after: .snapshotExhausted) { continue }
+      var trouble = Trouble.noRule
+      step: do {
+        let address = registers[Registers.rip]
+        let sp = registers[Registers.rsp]
+        let lookup = isInstruction ? address : address &- 1
+        let row = cache.find(lookup) ?? findRow(lookup)
+        var cfa: UInt64 = 0
+        switch row.form {
+        case .frame:
+          cfa = registers[Int(row.cfaRegister)] &+ UInt64(bitPattern: Int64(row.cfaOffset))
+        case .aligned:
+          let at = registers[Int(row.cfaRegister)] &+ UInt64(bitPattern: Int64(row.cfaOffset))
+          guard let word = snapshot.stackWord(at) else {
+            trouble = .exhausted
+            break step
+          }
+          cfa = word
+        case .plt:
+          cfa = sp &+ 8 &+ (address & 15 >= 11 ? 8 : 0)
+        case .outermost, .contextEntry, .complex, .none:
+          trouble = row.form == .outermost ? .outermost : row.form == .contextEntry ? .contextEntry : .noRule
+          break step
+        }
+        guard cfa > sp, cfa % 8 == 0 else {
+          trouble = .didNotAdvance
+          break step
+        }
+        guard let returnAddress = snapshot.stackWord(cfa &- 8) else {
+          trouble = .exhausted
+          break step
+        }
+        if walk.guess >= 0, walk.misses(from: sp, to: cfa) {
+          trouble = .missed
+          break step
+        }
+        if stack.keepsRegisters { stack.registers.append(registers) }
+        stack.frames.append(
+          NativeFrame(
+            address: address, canonicalFrameAddress: cfa, isInstructionPointer: isInstruction,
+            isGuessed: walk.isGuessed, isConfirmed: walk.isConfirmed))
+        if walk.isGuessed {
+          stack.guesses += 1
+          if !walk.isConfirmed { stack.unconfirmed += 1 }
+          walk.isGuessed = false
+          walk.isConfirmed = false
+        }
+        if stack.frames.count >= Self.maximumDepth {
+          stack.end = .depthLimit
           return
         }
-        cfa = word
-      case .plt:
-        cfa = sp &+ 8 &+ (address & 15 >= 11 ? 8 : 0)
-      case .outermost:
-        return end(&stack, walk, .outermost)
-      case .contextEntry:
-        return endContext(walk, &stack)
-      case .complex:
-        switch libunwind.step(walk.registers, lookup: lookup, snapshot) {
-        case .outermost: return end(&stack, walk, .outermost)
-        case .caller(let caller, _) where caller[Registers.rsp] > sp && caller[Registers.rsp] % 8 == 0:
-          if walk.guess >= 0, walk.misses(from: sp, to: caller[Registers.rsp]) {
-            if goesOn(snapshot, &walk, &stack, after: .noUnwindInformation, isDisproved: true) { continue }
-            return
-          }
-          if !add(&stack, walk, caller[Registers.rsp]) { return }
-          walk.registers = caller
-          walk.arrive(isInstruction: row.isSignalFrame)
-          continue
-        default: row.form = .none
-        }
-      case .none: break
+        if returnAddress == 0 { return }
+        restore(row, cfa, sp, snapshot, &registers, base: registers[Registers.rbp])
+        registers[Registers.rsp] = cfa
+        registers[Registers.rip] = returnAddress
+        isInstruction = row.isSignalFrame
+        continue
       }
-      if row.form == .none {
-        if goesByGuess(snapshot, &walk, &stack) { continue }
-        return
+      walk.registers = registers
+      walk.isInstruction = isInstruction
+      guard handle(trouble, snapshot, &walk, &stack) else { return }
+      registers = walk.registers
+      isInstruction = walk.isInstruction
+    }
+  }
+
+  /// Why a row does not lead to the next frame.
+  private enum Trouble {
+    case noRule, exhausted, didNotAdvance, missed, outermost, contextEntry
+  }
+
+  /// Goes on from a frame that no row leads out of; false where the stack is ended.
+  @inline(never)
+  private func handle(
+    _ trouble: Trouble, _ snapshot: borrowing StackSnapshot, _ walk: inout StackWalk,
+    _ stack: inout AddressStack
+  ) -> Bool {
+    switch trouble {
+    case .outermost:
+      end(&stack, walk, .outermost)
+      return false
+    case .contextEntry:
+      endContext(walk, &stack)
+      return false
+    case .exhausted: return goesOn(snapshot, &walk, &stack, after: .snapshotExhausted)
+    case .didNotAdvance:
+      return goesOn(snapshot, &walk, &stack, after: .didNotAdvance, isDisproved: true)
+    case .missed: return goesOn(snapshot, &walk, &stack, after: .noUnwindInformation, isDisproved: true)
+    case .noRule: break
+    }
+    let address = walk.registers[Registers.rip]
+    let sp = walk.registers[Registers.rsp]
+    let lookup = walk.isInstruction ? address : address &- 1
+    let row = cache.find(lookup) ?? findRow(lookup)
+    guard row.form == .complex else { return goesByGuess(snapshot, &walk, &stack) }
+    switch libunwind.step(walk.registers, lookup: lookup, snapshot) {
+    case .outermost:
+      end(&stack, walk, .outermost)
+      return false
+    case .caller(let caller, _) where caller[Registers.rsp] > sp && caller[Registers.rsp] % 8 == 0:
+      if walk.guess >= 0, walk.misses(from: sp, to: caller[Registers.rsp]) {
+        return goesOn(snapshot, &walk, &stack, after: .noUnwindInformation, isDisproved: true)
       }
-      guard cfa > sp, cfa % 8 == 0 else {
-        if goesOn(snapshot, &walk, &stack, after: .didNotAdvance, isDisproved: true) { continue }
-        return
-      }
-      guard let returnAddress = snapshot.stackWord(cfa &- 8) else {
-        if goesOn(snapshot, &walk, &stack, after: .snapshotExhausted) { continue }
-        return
-      }
-      if walk.guess >= 0, walk.misses(from: sp, to: cfa) {
-        if goesOn(snapshot, &walk, &stack, after: .noUnwindInformation, isDisproved: true) { continue }
-        return
-      }
-      let isBelowLimit = add(&stack, walk, cfa)
-      restore(row, cfa, sp, snapshot, &walk.registers, base: walk.registers[Registers.rbp])
-      if !isBelowLimit || returnAddress == 0 { return }
-      walk.registers[Registers.rsp] = cfa
-      walk.registers[Registers.rip] = returnAddress
+      if !add(&stack, walk, caller[Registers.rsp]) { return false }
+      walk.registers = caller
       walk.arrive(isInstruction: row.isSignalFrame)
+      return true
+    default: return goesByGuess(snapshot, &walk, &stack)
     }
   }
 
@@ -168,7 +219,6 @@ public final class NativeUnwinder {
   }
 
   /// Adds the frame that the walk stands in; false where the stack is as deep as it may be.
-  @inline(__always)
   private func add(_ stack: inout AddressStack, _ walk: borrowing StackWalk, _ cfa: UInt64) -> Bool {
     stack.append(walk.frame(cfa), walk.registers)
     if stack.frames.count < Self.maximumDepth { return true }
