@@ -62,10 +62,17 @@ final class InterpreterWatch {
     return nextLook > clock ? Int32(min(10, (nextLook - clock) / 1_000_000 + 1)) : 1
   }
 
+  /// From now on it is to be expected: the program is being started.
+  func begin() {
+    began = RecordStream.clock()
+    nextLook = 0
+    pause = Self.shortestPause
+  }
+
   /// A file was mapped executable; `isPython`: it has a usual name of an interpreter.
   func fileWasMapped(isPython: Bool) {
     nextLook = 0
-    if isPython { began = RecordStream.clock() }
+    if isPython { begin() }
   }
 
   /// Looks when it is time to; true when this look found the interpreter.

@@ -163,6 +163,7 @@ public final class Sampler {
 
   /// Begins to sample; a held child begins with its program.
   public func start() {
+    if isHeld { watch.begin() }
     var now = timespec()
     _ = unsafe clock_gettime(CLOCK_REALTIME, &now)
     startTime = UInt64(now.tv_sec) * 1_000_000_000 + UInt64(now.tv_nsec)
@@ -190,7 +191,10 @@ public final class Sampler {
   public func round(also descriptor: Int32 = -1) {
     // A program that loads libraries may unload them soon: their files are opened as quickly as may be.
     let isLoading = RecordStream.clock() - lastFile < 100_000_000
-    capture.wait(milliseconds: isLoading ? 1 : watch.isSearching ? watch.wait : 10, also: descriptor)
+    // A wrapper may become the interpreter at any moment.
+    let isStarting = isHeld && watch.isSearching
+    capture.wait(
+      milliseconds: isLoading || isStarting ? 1 : watch.isSearching ? watch.wait : 10, also: descriptor)
     capture.prepare(target)
     // While the interpreter is about to be known, looking for it goes before everything else: samples wait in the
     // rings, but without a layout they have no Python frames.
