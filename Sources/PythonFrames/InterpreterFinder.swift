@@ -15,6 +15,9 @@ public final class InterpreterFinder {
     runtime, "Py_Version", "PyCode_Type", "_PyEval_EvalFrameDefault", "Py_GetVersion", "pypy_main_startup",
   ]
 
+  /// What CPython exports wherever it exports anything: where all of it is, nothing else has to be read.
+  private static let needed = [runtime, "Py_Version", "PyCode_Type", "_PyEval_EvalFrameDefault"]
+
   /// - Parameters:
   ///   - images: The files of the process.
   ///   - memory: Its memory.
@@ -90,6 +93,7 @@ public final class InterpreterFinder {
   /// hundreds of files without an interpreter.
   private func symbols(of image: ElfImage, mayHaveRuntime: Bool) -> [String: ElfSymbol] {
     let exported = image.exportedSymbols(named: Self.symbols)
+    if Self.needed.allSatisfy({ exported[$0] != nil }) { return exported }
     return mayHaveRuntime || !exported.isEmpty ? image.symbols(named: Self.symbols) : exported
   }
 
