@@ -35,7 +35,18 @@ extension SamplingSummary {
 
   /// A line for each contradiction; empty for every run that can be believed.
   var rateErrorText: String {
-    ledger.rateErrors.map { "SAMPLING ERROR: \($0.explanation)\n" }.joined()
+    ledger.rateErrors.map { error in
+      if case .tooMany = error { return "SAMPLING ERROR: \(error.explanation)\n" }
+      return "SAMPLING ERROR: \(error.explanation)\(reason)\n"
+    }.joined()
+  }
+
+  /// What may have kept interrupts from coming, where that is known.
+  private var reason: String {
+    if ledger.throttled > ledger.askedFor / 50 {
+      return ": the kernel held sampling back (kernel.perf_event_max_sample_rate)"
+    }
+    return ledger.period < 50_000 ? ": the interval may be too short for this machine" : ""
   }
 }
 

@@ -176,7 +176,17 @@ struct SamplingSummaryTests {
     #expect(summary(ledger).ledgerText.hasSuffix(words))
     #expect(summary(ledger).fullLedgerText.hasSuffix(words + "  All sums add up.\n"))
     #expect(summary(ledger).fullLedgerText.contains("13,855  interrupts fewer than the target's own clock"))
-    ledger.ownClock = 10_000_000_000
+    // Where it is known what kept them from coming.
+    ledger.eventTimeRunning = ledger.eventCount + 1_000_000_000
+    #expect(
+      summary(ledger).ledgerText.hasSuffix(
+        "not in the profile: the kernel held sampling back (kernel.perf_event_max_sample_rate)\n"))
+    ledger.eventTimeRunning = ledger.eventCount
+    (ledger.period, ledger.ownClock) = (20_000, 800_000_000)
+    #expect(
+      summary(ledger).ledgerText.hasSuffix(
+        "not in the profile: the interval may be too short for this machine\n"))
+    (ledger.period, ledger.ownClock) = (1_000_000, 10_000_000_000)
     #expect(!summary(ledger).ledgerText.contains("ERROR"))
     ledger.blindCPU = 2_010_000_000
     #expect(
@@ -220,5 +230,48 @@ struct SamplingSummaryTests {
         $0.interruptsByCPUs = 10_000
         ($0.eventCount, $0.eventTimeRunning) = (0, 0)
       }.contains("at one per 1000 \u{3BC}s; 10,000 interrupts by the clocks of the CPUs\n"))
+  }
+
+  @Test("Child processes are told of where they used CPU time or are still there")
+  func children() {
+    func text(_ living: [Int32] = [], _ change: (inout Ledger) -> Void) -> String? {
+      var ledger = Self.ledger
+      change(&ledger)
+      let summary = SamplingSummary(
+        ledger: ledger, duration: 1_000_000_000, threads: 1, livingPythonChildren: living)
+      #expect(summary.fullLedgerText.contains("Children: ") == summary.ledgerText.contains("Children: "))
+      return summary.ledgerText.split(separator: "\n").first { $0.hasPrefix("Children: ") }.map(String.init)
+    }
+    #expect(text { $0.children = 3 } == nil)
+    #expect(
+      text {
+        ($0.children, $0.pythonChildren, $0.childCPU) = (1, 1, 1_020_000_000)
+      } == "Children: 1 process (1 seen with Python) used 1.02 s of CPU time and was not sampled; "
+        + "caduceus attach PID samples one while it runs")
+    #expect(
+      text([41, 42]) { $0.children = 1200 }
+        == "Children: 1,200 processes used 0.00 s of CPU time and were not sampled; "
+        + "still there: caduceus attach 41, 42")
+    #expect(
+      text([1, 2, 3, 4, 5, 6]) { $0.children = 6 }?.hasSuffix("caduceus attach 1, 2, 3, 4, 5 ...") == true)
+  }
+
+  @Test("Threads that are too short for their events are told of where nothing else samples them")
+  func shortThreads() {
+    var ledger = Self.ledger
+    ledger.ownClock = 12_000_000_000
+    ledger.threadsLived = 1500
+    ledger.eventsPerThread = 2
+    let words =
+      "Short threads: 2,000 of 12,000 periods were begun and not finished in 1,500 threads, and are not in the profile; "
+    #expect(
+      SamplingSummary(ledger: ledger, duration: 1, threads: 3, isUnassisted: true).ledgerText.hasSuffix(
+        words + "that needs eBPF: with it CPUs are sampled instead\n"))
+    #expect(summary(ledger).ledgerText.hasSuffix(words + "--per-cpu samples CPUs instead\n"))
+    ledger.ownClock = 10_400_000_000
+    #expect(!summary(ledger).ledgerText.contains("Short threads"))
+    // What one thread misses has another reason.
+    (ledger.ownClock, ledger.threadsLived) = (12_000_000_000, 1)
+    #expect(!summary(ledger).ledgerText.contains("Short threads"))
   }
 }
