@@ -8,15 +8,20 @@ public final class LiveImages: ImageProvider {
   private let pid: Int32
   private let cache: ChunkCache
   private let limit: Int
+  private let debugFolder: String
   private var opened = 0
   /// Why the last file could not be had.
   public private(set) var lastProblem: FileProblem?
 
-  /// All files of the process share one cache. `limit`: files that are opened at most.
-  public init(pid: Int32, cache: ChunkCache = ChunkCache(), limit: Int = .max) {
+  /// All files of the process share one cache. `limit`: files that are opened at most. `debugFolder`: where files of
+  /// debug information lie.
+  public init(
+    pid: Int32, cache: ChunkCache = ChunkCache(), limit: Int = .max, debugFolder: String = "/usr/lib/debug"
+  ) {
     self.pid = pid
     self.cache = cache
     self.limit = limit
+    self.debugFolder = debugFolder
   }
 
   /// The file behind a mapping, or the vDSO.
@@ -36,13 +41,13 @@ public final class LiveImages: ImageProvider {
     return image
   }
 
-  /// /usr/lib/debug/.build-id/xx/rest.debug in the process's own root, then in ours; the build-id must be equal.
+  /// .build-id/xx/rest.debug of the debug folder in the process's own root, then in ours; the build-id must be equal.
   public func debugImage(for image: ElfImage) -> ElfImage? {
     guard image.buildID.count >= 2 else { return nil }
     let name =
       ElfImage.hexadecimal(image.buildID[..<1]) + "/" + ElfImage.hexadecimal(image.buildID[1...]) + ".debug"
     for root in ["/proc/\(pid)/root", ""] {
-      guard let file = FileBytes(path: root + "/usr/lib/debug/.build-id/" + name, cache: cache),
+      guard let file = FileBytes(path: root + debugFolder + "/.build-id/" + name, cache: cache),
         let debug = try? ElfImage(bytes: file, size: file.size), debug.buildID == image.buildID
       else { continue }
       return debug

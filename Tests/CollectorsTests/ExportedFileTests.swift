@@ -102,4 +102,26 @@ struct ExportedFileTests {
     #expect(try content(file) == [2])
     #expect(try FileManager.default.destinationOfSymbolicLink(atPath: link) == file)
   }
+
+  @Test("A name that was chosen for the user is not taken from anything: a file, a link, a folder, a pipe")
+  func notReplacing() throws {
+    let folder = try TemporaryFolder()
+    let (file, link) = (folder.path + "/file", folder.path + "/link")
+    let (inner, pipe) = (folder.path + "/inner", folder.path + "/pipe")
+    try ExportedFile.write([1, 1, 1], to: file)
+    try FileManager.default.createSymbolicLink(atPath: link, withDestinationPath: file)
+    try FileManager.default.createDirectory(atPath: inner, withIntermediateDirectories: false)
+    let isMade = unsafe mkfifo(pipe, 0o600)
+    try #require(isMade == 0)
+    for path in [file, link, inner, pipe] {
+      let error = #expect(throws: ExportError.self) {
+        try ExportedFile.write([2], to: path, replacing: false)
+      }
+      #expect(error?.code == EEXIST, "\(path)")
+    }
+    #expect(try content(file) == [1, 1, 1])
+    try ExportedFile.write([3], to: folder.path + "/new", replacing: false)
+    #expect(try content(folder.path + "/new") == [3])
+    #expect(try names(folder).sorted() == ["file", "inner", "link", "new", "pipe"])
+  }
 }
