@@ -214,7 +214,8 @@ static __always_inline int known_holds(struct visit *v, struct thread_entry *kno
     if (known->uses++ >= RECHECK_NO_THREAD || known->head != newest_thread(l, newest)) return 0;
     return !is_lent_to_us(v, known, newest);
   }
-  if (known->uses++ >= RECHECK_STATES || is_lent_to_us(v, known, newest)) return 0;
+  s->is_lent = is_lent_to_us(v, known, newest);
+  if (known->uses++ >= RECHECK_STATES || s->is_lent) return 0;
   int running = 0;
   s->state_count = 0;
   for (int i = 0; i < PYTHON_CHAIN_STATES; i++) {
@@ -235,6 +236,7 @@ static __always_inline int find_states(struct visit *v, struct python_chain_coun
   struct thread_entry *known = bpf_map_lookup_elem(&threads, &tid);
   s->sample.header.status = PYTHON_CHAIN_WHOLE;
   s->state_count = 0;
+  s->is_lent = 0;
   if (known && known->layout == s->sample.header.layout && known_holds(v, known)) {
     s->sample.header.status = known->status;
     return known->status == PYTHON_CHAIN_WHOLE;
@@ -245,8 +247,8 @@ static __always_inline int find_states(struct visit *v, struct python_chain_coun
   fresh.head = newest_thread(l, fresh.newest);
   c->thread_walks++;
   int found = walk_lists(v, 0);
-  /* 3.13: a state that names another thread is looked into only where there is no other. */
-  if (found && !s->owned_count && l->minor >= 13 && s->end > s->sp) found = walk_lists(v, 1);
+  /* 3.13: a state that names another thread is looked into only where there is no other, or where there must be one. */
+  if (found && (!s->owned_count || s->is_lent) && l->minor >= 13 && s->end > s->sp) found = walk_lists(v, 1);
   /* A fault says nothing about the next sample. */
   if (s->sample.header.status == PYTHON_CHAIN_READ_FAULT) return 0;
   uint64_t next = 0;

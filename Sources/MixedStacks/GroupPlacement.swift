@@ -63,12 +63,14 @@ struct GroupPlacement {
         gaps[index] = from
         continue
       }
-      // The C frame is in the same native frame; a state that is only lent must prove that it is used here.
+      // The C frame is in the same native frame. Of one at which unwinding began anew the lower end is not known.
+      let inner = from == 0 ? stack.start : native.frames[from - 1].canonicalFrameAddress
       if group.cFrame != 0, group.cFrame != group.boundary,
-        group.cFrame < lowest(from, native, stack) || group.cFrame >= frame.canonicalFrameAddress
+        group.cFrame < inner || group.cFrame >= frame.canonicalFrameAddress
       {
         continue
       }
+      // A state that is only lent must prove that it is used here.
       if group.isLent, !isLoop(frame) {
         places[index] = Self.elsewhere
         continue

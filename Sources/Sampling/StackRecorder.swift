@@ -9,56 +9,6 @@ import Profiles
 import PythonFrames
 import Snapshots
 
-/// One interpreter of the target, as long as its program image lives.
-package struct InterpreterContext {
-  let layout: InterpreterLayout
-  let frames: PythonFrameTable
-  let memory: CodeMemory
-  let hole: Range<UInt64>
-  /// CLOCK_MONOTONIC before the look that found it: an exec older than that does not concern it.
-  let foundAt: UInt64
-
-  /// An interpreter and where its code objects may be looked up.
-  package init(
-    layout: InterpreterLayout, frames: PythonFrameTable, memory: CodeMemory, hole: Range<UInt64>,
-    foundAt: UInt64
-  ) {
-    self.layout = layout
-    self.frames = frames
-    self.memory = memory
-    self.hole = hole
-    self.foundAt = foundAt
-  }
-}
-
-/// What a recorder reads beside the records: a live process, or what was recorded of one.
-package struct RecordedProcess {
-  /// Process id in our namespace: the id of the main thread, too.
-  package var processID: Int32
-  /// What is mapped, with the files.
-  package var addressSpace: AddressSpace
-  /// The process's memory.
-  package var memory: any ByteSource
-  /// Names for kernel addresses.
-  package var kernel: LoadedKernelSymbols
-  /// Name of a thread; nil where it is gone.
-  package var threadName: (Int32) -> String?
-  /// Whether it may be looked into; asked again after each exec.
-  package var isPermitted: () -> Bool = { true }
-
-  /// A process from its parts.
-  package init(
-    processID: Int32, addressSpace: AddressSpace, memory: any ByteSource, kernel: LoadedKernelSymbols,
-    threadName: @escaping (Int32) -> String?
-  ) {
-    self.processID = processID
-    self.addressSpace = addressSpace
-    self.memory = memory
-    self.kernel = kernel
-    self.threadName = threadName
-  }
-}
-
 /// Takes records in the order of time and fills a profile. Touches nothing but its records and its `RecordedProcess`.
 package struct StackRecorder: RecordHandler {
   /// The result.
@@ -86,32 +36,32 @@ package struct StackRecorder: RecordHandler {
   private let addressSpace: AddressSpace
   private let unwinder: NativeUnwinder
   private let joiner: StackJoiner
-  private let names: NativeNames
-  private let shown: NativeFrames
+  let names: NativeNames
+  let shown: NativeFrames
   private let threadName: (Int32) -> String?
   private let isPermitted: () -> Bool
-  private let processID: Int32
+  let processID: Int32
 
   /// By layout slot; slot 0 is no layout.
-  private var contexts: [InterpreterContext?] = [nil]
+  var contexts: [InterpreterContext?] = [nil]
   private var firstValidSlot: UInt32 = 1
   private let noFrames = PythonFrameTable(codes: CodeTable())
 
-  private var addresses = AddressStack()
+  var addresses = AddressStack()
   private var boundaries: [UInt64] = []
   /// Where evaluation loops keep the boundary in their native frames; nil while that is not known.
   private var loop: KnownLoop?
   private var chain = DecodedChain()
-  private var mixed = MixedStack()
-  private var stack: [FrameID] = []
+  var mixed = MixedStack()
+  var stack: [FrameID] = []
   private var lives = ThreadLives()
   private var lastNoted: Int32 = -1
   private var lastThread: (tid: Int32, index: Int) = (-1, 0)
-  private var pythonFrameIDs: [[FrameID?]] = [[]]
-  private var markers: [FrameID] = []
-  private let hidden: HiddenFrames
-  private var noPython: FrameID
-  private var notYetKnown: FrameID
+  var pythonFrameIDs: [[FrameID?]] = [[]]
+  var markers: [FrameID] = []
+  let hidden: HiddenFrames
+  var noPython: FrameID
+  var notYetKnown: FrameID
 
   /// A recorder of a live process.
   init?(target: TargetProcess, addressSpace: AddressSpace, method: NativeUnwinder.Method, shown: NativeFrames)
@@ -351,7 +301,8 @@ package struct StackRecorder: RecordHandler {
     switch mixed.damage {
     // PYTHON_CHAIN_STACK_REDUCED
     case .nativeStackTruncated where chain.header.flags & 4 != 0: .nativeStackReduced
-    case .noUnwindInformation, .unwindingFailed: addressSpace.missingFile(of: addresses) ?? mixed.damage
+    case .noUnwindInformation, .unwindingFailed, .unconfirmedCaller:
+      addressSpace.missingFile(of: addresses) ?? mixed.damage
     default: mixed.damage
     }
   }
@@ -381,81 +332,6 @@ package struct StackRecorder: RecordHandler {
       profile.threads.append(ProfiledThread(tid: stamp.tid, name: name ?? threadName(stamp.tid) ?? ""))
       return profile.threads.count - 1
     }
-  }
-
-  // MARK: What is shown
-
-  /// Fills `stack` with what the reader is to see of the merged stack, leaf first.
-  private mutating func compose(_ sample: borrowing SampleRecord, slot: Int) {
-    stack.removeAll(keepingCapacity: true)
-    var hasCode = false
-    if shown != .none {
-      for at in stride(from: 0, to: sample.kernelChain.byteCount, by: 8) {
-        let address = sample.kernelChain.word(at: at)
-        // PERF_CONTEXT_MAX: markers between the parts of the chain, no addresses.
-        if address >= UInt64(bitPattern: -4095) { continue }
-        stack.append(names.kernelFrame(address, &profile))
-        hasCode = true
-      }
-    }
-    let loop = shown == .extensions ? mixed.outermostLoop : nil
-    let mark = loop.map { placeMark(outside: $0, sample.stamp) }
-    var isMarked = loop == nil
-    for frame in mixed.frames {
-      switch frame {
-      case .python(let id):
-        stack.append(python(id, slot))
-        hasCode = true
-      case .marker(let marker):
-        stack.append(markers[Int(marker.rawValue)])
-      case .evaluationLoop(let index):
-        guard shown == .all else { continue }
-        stack.append(names.frame(addresses.frames[index], &profile))
-        hasCode = true
-      case .native(let index):
-        guard shown != .none else { continue }
-        if let mark, let loop, !isMarked, index > loop {
-          stack.append(mark)
-          isMarked = true
-        }
-        stack.append(names.frame(addresses.frames[index], &profile))
-        hasCode = true
-      }
-    }
-    if let mark, !isMarked, hasCode { stack.append(mark) }
-    if !hasCode {
-      if stack.isEmpty { stack.append(mixed.damage == .interpreterNotYetKnown ? notYetKnown : noPython) }
-      if shown != .none || mixed.damage != nil { profile.ledger.empty += 1 }
-    }
-  }
-
-  /// The mark for what will be hidden of this stack once names are known. Of the main thread that is also what led from
-  /// the process's entry to the outermost evaluation loop.
-  private mutating func placeMark(outside loop: Int, _ stamp: RecordStamp) -> FrameID {
-    guard stamp.tid == processID else { return hidden.plumbing }
-    // Frames are numbered in the order in which they are looked at.
-    for index in (loop + 1)..<max(loop + 1, addresses.frames.count) {
-      _ = names.frame(addresses.frames[index], &profile)
-    }
-    return hidden.startUp
-  }
-
-  private mutating func python(_ id: PythonFrameID, _ slot: Int) -> FrameID {
-    let index = Int(id.value)
-    if index < pythonFrameIDs[slot].count, let known = pythonFrameIDs[slot][index] { return known }
-    guard let context = contexts[slot] else { return noPython }
-    let frame = context.frames[id]
-    let result = profile.intern(
-      frame: Frame(
-        kind: .python, name: profile.intern(string: frame.functionName),
-        file: profile.intern(string: frame.file),
-        line: frame.line, firstLine: frame.firstLine))
-    // A frame that has no name yet may get one: its names may come with a later record.
-    if context.frames.remark(id) == nil {
-      while pythonFrameIDs[slot].count <= index { pythonFrameIDs[slot].append(nil) }
-      pythonFrameIDs[slot][index] = result
-    }
-    return result
   }
 }
 

@@ -62,10 +62,11 @@ extension Live {
       }
       #expect(Double(whole) >= 0.9 * Double(deep) && deep > 100)
       for leaf in (run.report.paths ?? [:]).keys { #expect(run.stacks.count(with: leaf) > 100, "\(leaf)") }
-      // The alternate signal stack is not the thread's own: what lies behind it is marked, never made up.
+      // The alternate signal stack is not the thread's own: what it interrupted is read from there.
       let onAlternate = run.stacks.lines.filter { $0.names.contains("acc_fault_handler") }
-      #expect(onAlternate.reduce(0) { $0 + $1.count } > 100)
-      #expect(onAlternate.filter { !$0.isMarked }.map(\.text) == [])
+      let all = onAlternate.reduce(0) { $0 + $1.count }
+      let unmarked = onAlternate.filter { !$0.isMarked }.reduce(0) { $0 + $1.count }
+      #expect(all > 100 && unmarked * 10 >= all * 9, "\(unmarked) of \(all)")
       #expect(
         onAlternate.allSatisfy { $0.names.contains("fault_in_c") && $0.names.contains("acc_interrupted") })
       #expect(run.ledger.addsUp)

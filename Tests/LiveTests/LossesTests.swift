@@ -33,7 +33,9 @@ extension Live {
         // A fifth of the rate was allowed.
         #expect(run.ledger.throttled * 5 > run.ledger.expected, "\(run.ledger.text)")
         #expect(run.ledger.targetRuns * 2 < run.ledger.expected, "\(run.ledger.text)")
-        #expect(run.ledger.addsUp, "\(run.ledger.text)")
+        // The sums add up, and that most of the time is not in the profile is an error, with its reason.
+        #expect(run.ledger.sumsAddUp && !run.ledger.addsUp, "\(run.ledger.text)")
+        #expect(run.ledger.text.contains("(kernel.perf_event_max_sample_rate)"), "\(run.ledger.text)")
       }
     }
   }

@@ -194,7 +194,7 @@ extension Live {
         program, ["-i", "50", "--ring-size", "64", "--collapsed", "--ledger", "-o", folder.file("out")])
       #expect(finished.status == 0, "\(finished.description)")
       let ledger = try LedgerReport(finished.errorText)
-      #expect(ledger.addsUp, "\(ledger.text)")
+      #expect(ledger.sumsAddUp, "\(ledger.text)")
       #expect(ledger.ringFull > 100, "\(ledger.text)")
       #expect(ledger.targetRuns == ledger.emitted + ledger.ringFull, "\(ledger.text)")
       #expect(try CollapsedFile(path: folder.file("out")).total == ledger.kept)

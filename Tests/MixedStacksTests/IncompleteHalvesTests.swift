@@ -228,5 +228,9 @@ import Testing
     halves.loopEnd(at: Halves.inside(3) + 0x1000)
     #expect(try joining.join(halves) == "n0 p10 L1 n2 [truncated native stack] p11 p12 p13 L3 n4")
     #expect(joining.mixed.damage == .nativeStackTruncated)
+    // A C frame lies below the boundary in its native frame, where the gap is.
+    halves.entries.removeLast()
+    halves.loopEnd(at: Halves.inside(3) + 0x1000, cFrame: Halves.inside(3) + 0x1000 - 0x20)
+    #expect(try joining.join(halves) == "n0 p10 L1 n2 [truncated native stack] p11 p12 p13 L3 n4")
   }
 }

@@ -146,6 +146,7 @@ import Testing
     var halves = Halves("nLn")
     halves.native.guesses = 1
     halves.native.frames[2].isGuessed = true
+    halves.native.frames[2].isConfirmed = true
     halves.python(10)
     halves.loopEnd(in: 1)
     try joining.join(halves)
@@ -154,6 +155,32 @@ import Testing
     halves.native.frames[2].isGuessed = false
     try joining.join(halves)
     #expect(!joining.mixed.remarks.contains(.guessedNativeFrame))
+  }
+
+  /// From a guess that nothing confirms outwards to the next proven frame nothing is shown, and the sample is not whole.
+  @Test func unconfirmedGuessesAreLeftOut() throws {
+    var joining = Joining()
+    var halves = Halves("nnnLnnn")
+    halves.native.guesses = 1
+    halves.native.frames[1].isGuessed = true
+    halves.python(10)
+    halves.loopEnd(in: 3)
+    #expect(try joining.join(halves) == "n0 [unconfirmed callers] p10 L3 n4 n5 n6")
+    #expect(joining.mixed.damage == .unconfirmedCaller)
+    #expect(!joining.mixed.remarks.contains(.guessedNativeFrame))
+    // Outside of the last loop, and without any.
+    halves.native.frames[1].isGuessed = false
+    halves.native.frames[5].isGuessed = true
+    halves.native.end = .noUnwindInformation
+    #expect(try joining.join(halves) == "n0 n1 n2 p10 L3 n4 [unconfirmed callers]")
+    for status in [PYTHON_CHAIN_NO_THREAD, PYTHON_CHAIN_NO_LAYOUT, PYTHON_CHAIN_UNVERIFIED] {
+      halves = Halves("nnn")
+      halves.status = status
+      halves.native.guesses = 1
+      halves.native.frames[1].isGuessed = true
+      #expect(try joining.join(halves) == "n0 [unconfirmed callers]")
+      #expect(joining.mixed.damage != nil)
+    }
   }
 
   /// Whatever the halves are: no crash, native frames in their order and none twice, Python frames in theirs, and a

@@ -77,7 +77,7 @@ import Testing
 
   /// The stacks of a profile, leaf first, in the order in which they were first seen.
   private func stacks(_ recorder: StackRecorder) -> [[String]] {
-    let profile = recorder.profile
+    let profile = recorder.finished()
     return profile.samples.map { sample in
       profile.frames(of: sample.stack).map { profile[profile[$0].name] }
     }
@@ -93,38 +93,12 @@ import Testing
     #expect(stacks(recorder).map(\.first) == ["a.so+0x100", "b.so+0x2100"])
   }
 
-  /// A library whose only function has a frame of so many bytes.
-  private func library(_ folder: TemporaryFolder, _ name: String, frame: Int) throws -> ElfImage {
-    let source = """
-      .text
-      .globl work
-      .type work, @function
-      work:
-        .cfi_startproc
-        sub $\(frame), %rsp
-        .cfi_def_cfa_offset \(frame + 8)
-        nop
-        nop
-        add $\(frame), %rsp
-        .cfi_def_cfa_offset 8
-        ret
-        .cfi_endproc
-      .size work, .-work
-
-      """
-    let file = try folder.write([UInt8](source.utf8), as: name + ".s")
-    let path = folder.path + "/" + name
-    try #require(output(["gcc", "-shared", "-nostdlib", "-o", path, file]) != nil, "gcc failed")
-    let bytes = SystemFiles.bytes(path)
-    return try ElfImage(bytes: BufferBytes(bytes), size: UInt64(bytes.count))
-  }
-
   /// Another library at the same addresses, whose function has a larger frame: its caller lies elsewhere on the stack.
   @Test func rowsAreThoseOfTheNewMapping() throws {
     let folder = try TemporaryFolder()
     let images = [
-      "/opt/small.so": try library(folder, "small.so", frame: 16),
-      "/opt/large.so": try library(folder, "large.so", frame: 48),
+      "/opt/small.so": try madeLibrary(folder, "small.so", frame: 16),
+      "/opt/large.so": try madeLibrary(folder, "large.so", frame: 48),
     ]
     let small = try #require(images["/opt/small.so"])
     let segment = try #require(small.segments.first { $0.isExecutable })

@@ -95,13 +95,39 @@ import Testing
 
   // MARK: Damaged
 
-  /// More return addresses than are followed.
+  private final class OneImage: ImageProvider {
+    let image: ElfImage
+    init(_ image: ElfImage) { self.image = image }
+    func image(for mapping: Mapping) -> ElfImage? { image }
+  }
+
+  /// More return addresses than are followed, each into the same function, which has no memory of its own.
   @Test func nativeDepthLimit() throws {
-    let words = [UInt64](repeating: Self.returnAddress, count: NativeUnwinder.maximumDepth + 10)
-    try expect(ledger(sample(words), recorder()), damaged: .nativeDepthLimit)
+    let folder = try TemporaryFolder()
+    let image = try madeLibrary(folder, "flat.so", frame: 0)
+    let segment = try #require(image.segments.first { $0.isExecutable })
+    let work = try #require(image.symbol(named: "work")).virtualAddress
+    func ledger(_ count: Int) throws -> Ledger {
+      let mapping = Mapping(
+        start: Self.code, end: Self.code + 0x1000, fileOffset: segment.fileOffset & ~4095, isExecutable: true,
+        inode: 1, path: "/flat.so")
+      let space = AddressSpace(mappings: [mapping], provider: OneImage(image))
+      let recorder = try #require(
+        StackRecorder(
+          RecordedProcess(
+            processID: 7, addressSpace: space, memory: BytesAt(0, []), kernel: LoadedKernelSymbols(text: []),
+            threadName: { _ in nil }), method: .rows, shown: .all))
+      let address = Self.code + (work - segment.virtualAddress & ~4095) + 5
+      var registers = [UInt64](repeating: 0, count: 17)
+      (registers[7], registers[8]) = (Self.top, address)
+      let record = RecordMaker.sample(
+        kernel: [], raw: RecordMaker.chain(entries: 0, status: PYTHON_CHAIN_NO_THREAD), registers: registers,
+        stack: stackBytes([UInt64](repeating: address, count: count)))
+      return self.ledger(record, recorder)
+    }
+    try expect(ledger(NativeUnwinder.maximumDepth + 10), damaged: .nativeDepthLimit)
     // As many as are followed.
-    let few = [UInt64](repeating: Self.returnAddress, count: NativeUnwinder.maximumDepth - 2)
-    #expect(try ledger(sample(few), recorder())[damaged: .nativeDepthLimit] == 0)
+    #expect(try ledger(NativeUnwinder.maximumDepth - 2)[damaged: .nativeDepthLimit] == 0)
   }
 
   /// The file of the code could not be had, and for that reason there is nothing to unwind by.
