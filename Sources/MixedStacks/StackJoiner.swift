@@ -147,6 +147,10 @@ public final class StackJoiner {
     }
   }
 
+  /// Whether a frame outside of an evaluation loop is where a switched stack begins: what lies further out are not its
+  /// callers.
+  private func isStackStart(_ frame: NativeFrame) -> Bool { isStackSwitcher?(frame) ?? false }
+
   /// Whether a frame is a guess that nothing confirms: from there outwards to the next proven frame this may be a stack
   /// that never was, and a marker stands for it.
   func isUnconfirmed(_ frame: NativeFrame, _ result: inout MixedStack) -> Bool {
@@ -158,9 +162,16 @@ public final class StackJoiner {
 
   /// A stack without Python frames, of which it is not known whether there were any.
   private func showNative(_ native: AddressStack, _ result: inout MixedStack) {
+    var hasLoop = false
     for index in native.frames.indices {
       if isUnconfirmed(native.frames[index], &result) { return }
-      result.frames.append(isLoop(native.frames[index]) ? .evaluationLoop(index) : .native(index))
+      guard isLoop(native.frames[index]) else {
+        result.frames.append(.native(index))
+        if hasLoop, isStackStart(native.frames[index]) { return }
+        continue
+      }
+      result.frames.append(.evaluationLoop(index))
+      hasLoop = true
     }
     if native.frames.isEmpty || native.end != .outermost { markEnd(native, &result) }
   }
@@ -176,6 +187,7 @@ public final class StackJoiner {
       if isUnconfirmed(native.frames[index], &result) { return }
       guard isLoop(native.frames[index]) else {
         result.frames.append(.native(index))
+        if result.outermostLoop != nil, isStackStart(native.frames[index]) { return }
         continue
       }
       while next < pinned.count, pinned[next].loop < index { next += 1 }

@@ -33,6 +33,14 @@ import Testing
       #expect(try joining.join(halves) == "n0 p10 L1 n2 n3")
       #expect(joining.mixed.damage == nil && !joining.mixed.remarks.contains(.guessedNativeFrame))
     }
+    // Whether its Python half is known or not.
+    for (status, text) in [
+      (PYTHON_CHAIN_UNVERIFIED, "n0 [unverified] L1 n2 n3"), (PYTHON_CHAIN_NO_LAYOUT, "n0 L1 n2 n3"),
+    ] {
+      var halves = Halves("nLnnnLn")
+      halves.status = status
+      #expect(try joining.join(halves) == text)
+    }
     // The main stack has no such start.
     var halves = Halves("nLnLn")
     halves.python(10)

@@ -112,7 +112,7 @@ def nested_state_in_a_thread():
     in_a_thread(nested_state)
 
 
-@situation(*under("gilstate_thread", "call_python"), [*MAIN, "native_thread", "native_thread"])
+@situation(*under("gilstate_thread", "call_python"), ["gilstate_thread", *SPIN[1:]], [*MAIN, "native_thread", "native_thread"])
 def native_thread():
     wild.native_thread(both, 0, 3)
 
@@ -323,7 +323,8 @@ def start_python_timer():
            *under(*MAIN, "handler_in_python", "both", "python_handler"),
            *under(*MAIN, "handler_in_python", "both", "compute", "python_handler"),
            *under(*MAIN, "handler_in_python", "both", "native", "python_handler"),
-           *under(*MAIN, "python_handler"), [*MAIN, "handler_in_python", "start_python_timer"])
+           *under(*MAIN, "python_handler"), *under(*MAIN[:2], "python_handler"),
+           *under(*MAIN, "handler_in_python", "start_python_timer", "python_handler"))
 def handler_in_python():
     start_python_timer()
     both()
