@@ -23,5 +23,6 @@
 
 /* Only what chooses stacks and finds duplicate events reads the kernel; neither is called here. */
 #define BPF_CORE_READ(from, ...) (0)
+#define TASK_READ(task, pointer, field) (0)
 
 #endif

@@ -17,6 +17,8 @@
 #define RECHECK_NO_THREAD 64
 /* Samples after which the states of a thread that has some are looked for anew. */
 #define RECHECK_STATES 1024
+/* Samples of one thread on one CPU until the pages of its stack that are known to be present are looked at again. */
+#define RECHECK_STACK 256
 /* Frames that are followed to the boundary of a loop to see on whose stack it lies. */
 #define BOUNDARY_FRAMES 64
 /* Frames that are walked beyond those that the record holds. */
@@ -102,7 +104,16 @@ struct scratch {
   uint32_t page_count;         /* pages of the stack in the record */
   uint32_t page_limit;
   uint64_t page_next;
+  uint64_t page_last;          /* where the search for a hole ends */
   uint64_t hole;               /* first page of the stack that is not present */
+  uint64_t probed_from;        /* from this page to `probed_end` all pages of a stack were present */
+  uint64_t probed_end;         /* of the stack of `probed_tid` */
+  uint32_t probed_tid;
+  uint32_t probed_uses;
+  uint64_t loaded;             /* the state in `thread_bytes`; 0: none is known to be there */
+  uint64_t gil_interpreter;    /* whose `gil` and `gil_holder` were read; 0: none */
+  uint64_t gil;
+  uint64_t gil_holder;         /* who holds it, or held it last */
   struct python_chain_pages page_addresses;
 };
 

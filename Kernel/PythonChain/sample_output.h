@@ -42,12 +42,12 @@ static __always_inline void find_stack(struct bpf_perf_event_data *ctx, struct s
   }
   /* The first frame of the main thread lies below the program's arguments, that of any other thread below
    * its thread control block, which glibc and musl keep at the stack's end. */
-  s->end = main_thread ? BPF_CORE_READ(task, mm, start_stack) : BPF_CORE_READ(task, thread.fsbase);
+  s->end = main_thread ? TASK_READ(task, mm, start_stack) : task->thread.fsbase;
   s->sample.header.stack_end = s->end;
   s->sample.header.flags |= PYTHON_CHAIN_STACK_END;
   /* The main thread's stack grows up to its limit, below which the kernel keeps a gap of 128 MiB at least; those of
    * other threads are as large as the limit was, unless the program says otherwise. */
-  uint64_t size = BPF_CORE_READ(task, signal, rlim[RLIMIT_STACK].rlim_cur), usual = 8 << 20, gap = 128 << 20;
+  uint64_t size = TASK_READ(task, signal, rlim[RLIMIT_STACK].rlim_cur), usual = 8 << 20, gap = 128 << 20;
   if (main_thread) size = size > gap ? gap : size + gap / 2;
   else if (size > gap) size = usual;
   if (s->end - s->sp > size) s->sample.header.flags |= PYTHON_CHAIN_OTHER_STACK;

@@ -39,12 +39,19 @@ static long copy_page(uint32_t iteration, void *context) {
   return 0;
 }
 
+/* The page from which on this thread's stack is known to be present, up to its end. Pages in use stay where they are,
+ * but for rare ones that are written out: so it is looked again now and then. */
+static __always_inline uint64_t present_from(struct scratch *s) {
+  if (s->probed_tid != s->sample.header.tid || s->probed_end != s->end) return s->end;
+  return s->probed_uses++ < RECHECK_STACK ? s->probed_from : s->end;
+}
+
 /* Whether the next page of the stack is there; ends at the first that is not. */
 static long find_hole(uint32_t iteration, void *context) {
   struct scratch *s = ((struct visit *)context)->s;
   uint8_t byte;
   (void)iteration;
-  if (s->page_next >= s->end) return 1;
+  if (s->page_next >= s->page_last) return 1;
   if (bpf_probe_read_user(&byte, 1, (const void *)s->page_next)) {
     s->hole = s->page_next;
     return 1;
@@ -62,9 +69,18 @@ static __always_inline uint64_t add_pages(struct visit *v, uint64_t largest) {
   s->page_count = 0;
   s->hole = 0;
   if (s->end >= s->sp && need + 256 <= largest) {
-    s->page_next = (s->sp & ~(uint64_t)(PYTHON_CHAIN_PAGE_BYTES - 1)) + PYTHON_CHAIN_PAGE_BYTES;
+    uint64_t first = (s->sp & ~(uint64_t)(PYTHON_CHAIN_PAGE_BYTES - 1)) + PYTHON_CHAIN_PAGE_BYTES;
+    s->page_last = present_from(s);
+    if (first >= s->page_last) return 0;
+    s->page_next = first;
     bpf_loop(64, find_hole, v, 0);
-    if (!s->hole) return 0;
+    if (!s->hole) {
+      if (s->page_last == s->end) s->probed_uses = 0;
+      s->probed_tid = s->sample.header.tid;
+      s->probed_end = s->end;
+      s->probed_from = first;
+      return 0;
+    }
     copied = s->hole - s->sp;
     s->page_next = s->hole + PYTHON_CHAIN_PAGE_BYTES;
     wanted = PYTHON_CHAIN_STACK_PAGES;

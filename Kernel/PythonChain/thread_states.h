@@ -102,7 +102,7 @@ static __always_inline uint64_t newest_thread(const struct python_layout *l, uin
 /* Walks the lists once; false where they cannot be read to their end. */
 static __always_inline int walk_lists(struct visit *v, uint32_t by_address) {
   struct scratch *s = v->s;
-  s->walk_thread = s->walk_frame = 0;
+  s->walk_thread = s->walk_frame = s->loaded = 0;
   s->interpreters = 1;
   s->by_address = by_address;
   s->owned_count = s->named_count = s->idle_count = 0;
@@ -121,7 +121,11 @@ static __always_inline int walk_lists(struct visit *v, uint32_t by_address) {
 
 /* Loads a thread state into `thread_bytes`; false where that is not possible. */
 static __always_inline int load_state(struct scratch *s, uint64_t state) {
-  return !bpf_probe_read_user(s->thread_bytes, THREAD_BYTES, (const void *)state);
+  if (s->loaded == state) return 1;
+  s->loaded = 0;
+  if (bpf_probe_read_user(s->thread_bytes, THREAD_BYTES, (const void *)state)) return 0;
+  s->loaded = state;
+  return 1;
 }
 
 /* The innermost boundary of a state, if it can be seen with one read or two (3.11, 3.12); 1 where it cannot. */
@@ -159,15 +163,24 @@ static __always_inline int may_be_ours(struct visit *v, uint64_t state) {
 }
 
 /* Who holds the GIL, or held it last; 0 where that is not known. */
-static __always_inline uint64_t gil_holder(const struct python_layout *l, uint64_t interpreter) {
-  uint64_t gil = 0, holder = 0;
+static __always_inline uint64_t gil_holder(struct scratch *s, const struct python_layout *l, uint64_t interpreter) {
+  if (s->gil_interpreter && s->gil_interpreter == interpreter) return s->gil_holder;
+  s->gil_interpreter = 0;
   if (l->runtime_tstate_current) {
-    if (bpf_probe_read_user(&holder, 8, (const void *)(l->runtime + l->runtime_tstate_current))) return 0;
+    if (bpf_probe_read_user(&s->gil_holder, 8, (const void *)(l->runtime + l->runtime_tstate_current))) return 0;
   } else if (l->interpreter_ceval_gil && interpreter) {
-    if (bpf_probe_read_user(&gil, 8, (const void *)(interpreter + l->interpreter_ceval_gil)) || !gil) return 0;
-    if (bpf_probe_read_user(&holder, 8, (const void *)(gil + l->gil_last_holder))) return 0;
+    if (bpf_probe_read_user(&s->gil, 8, (const void *)(interpreter + l->interpreter_ceval_gil)) || !s->gil) return 0;
+    if (bpf_probe_read_user(&s->gil_holder, 8, (const void *)(s->gil + l->gil_last_holder))) return 0;
+  } else {
+    return 0;
   }
-  return holder;
+  s->gil_interpreter = interpreter;
+  return s->gil_holder;
+}
+
+/* Whether the loaded state says itself that it holds the GIL (3.13). */
+static __always_inline int says_it_holds_gil(const struct scratch *s, const struct python_layout *l) {
+  return l->thread_status && (word_at(s->thread_bytes, l->thread_status, THREAD_BYTES) & l->thread_holds_gil_mask);
 }
 
 /* Whether a state that is not among the known ones is in use on this thread's stack. Only asked of the one that holds
@@ -175,7 +188,7 @@ static __always_inline uint64_t gil_holder(const struct python_layout *l, uint64
 static __always_inline int is_lent_to_us(struct visit *v, struct thread_entry *known, uint64_t interpreter) {
   struct scratch *s = v->s;
   const struct python_layout *l = v->l;
-  uint64_t holder = gil_holder(l, interpreter);
+  uint64_t holder = gil_holder(s, l, interpreter);
   if (!holder) return 0;
   for (int i = 0; i < PYTHON_CHAIN_STATES; i++)
     if (known->states[i] == holder) return 0;
@@ -214,17 +227,22 @@ static __always_inline int known_holds(struct visit *v, struct thread_entry *kno
     if (known->uses++ >= RECHECK_NO_THREAD || known->head != newest_thread(l, newest)) return 0;
     return !is_lent_to_us(v, known, newest);
   }
-  s->is_lent = is_lent_to_us(v, known, newest);
-  if (known->uses++ >= RECHECK_STATES || s->is_lent) return 0;
-  int running = 0;
+  int running = 0, holds = 0, changed = 0;
   s->state_count = 0;
   for (int i = 0; i < PYTHON_CHAIN_STATES; i++) {
     uint64_t state = known->states[i];
     if (!state) break;
-    if (!load_state(s, state) || !may_be_ours(v, state)) return 0;
+    if (!load_state(s, state) || !may_be_ours(v, state)) {
+      changed = 1;
+      break;
+    }
     if (quick_boundary(s, l, state)) running = 1;
+    if (says_it_holds_gil(s, l)) holds = 1;
     add_state(s->states, &s->state_count, state);
   }
+  /* Where there is one GIL only and a known state holds it, nobody else runs here. */
+  if (!holds || known->interpreters) s->is_lent = is_lent_to_us(v, known, newest);
+  if (known->uses++ >= RECHECK_STATES || s->is_lent || changed) return 0;
   return running;
 }
 
@@ -292,25 +310,20 @@ static __always_inline int first_frame(struct scratch *s, const struct python_la
 
 /* Whether this thread holds the GIL, and whether the collector runs. */
 static __always_inline void read_state(struct scratch *s, const struct python_layout *l) {
-  uint64_t interpreter = s->interpreter, thread = s->walk_thread, value = 0;
+  uint64_t interpreter = s->interpreter, thread = s->walk_thread;
   uint32_t word = 0;
   if (l->interpreter_gc_collecting &&
       !bpf_probe_read_user(&word, 4, (const void *)(interpreter + l->interpreter_gc_collecting)) && word)
     s->sample.header.flags |= PYTHON_CHAIN_GC_RUNNING;
   if (l->thread_status) {
-    if (word_at(s->thread_bytes, l->thread_status, THREAD_BYTES) & l->thread_holds_gil_mask)
-      s->sample.header.flags |= PYTHON_CHAIN_HOLDS_GIL;
-  } else if (l->runtime_tstate_current) {
-    if (!bpf_probe_read_user(&value, 8, (const void *)(l->runtime + l->runtime_tstate_current)) && value == thread)
-      s->sample.header.flags |= PYTHON_CHAIN_HOLDS_GIL;
-  } else if (l->interpreter_ceval_gil) {
-    uint64_t gil = 0;
-    if (bpf_probe_read_user(&gil, 8, (const void *)(interpreter + l->interpreter_ceval_gil)) || !gil) return;
-    if (bpf_probe_read_user(&value, 8, (const void *)(gil + l->gil_last_holder)) || value != thread) return;
-    word = 0;
-    if (!bpf_probe_read_user(&word, 4, (const void *)(gil + l->gil_locked)) && word == 1)
-      s->sample.header.flags |= PYTHON_CHAIN_HOLDS_GIL;
+    if (says_it_holds_gil(s, l)) s->sample.header.flags |= PYTHON_CHAIN_HOLDS_GIL;
+    return;
   }
+  if (gil_holder(s, l, interpreter) != thread) return;
+  if (!l->runtime_tstate_current &&
+      (bpf_probe_read_user(&word, 4, (const void *)(s->gil + l->gil_locked)) || word != 1))
+    return;
+  s->sample.header.flags |= PYTHON_CHAIN_HOLDS_GIL;
 }
 
 /* While the interpreter's code version counter stands still no code object is created, so no address changes
@@ -380,9 +393,10 @@ static __always_inline void read_chains(struct visit *v, struct python_chain_cou
   s->pending_count = 0;
   s->chains = 0;
   s->far = 0;
+  s->loaded = s->gil_interpreter = 0;
   s->status = PYTHON_CHAIN_WHOLE;
   if (!find_states(v, c)) return;
-  bpf_loop(PYTHON_CHAIN_STATES, walk_state, v, 0);
+  bpf_loop(s->state_count, walk_state, v, 0);
   s->sample.header.status = s->status;
   if (!s->chains && s->status == PYTHON_CHAIN_WHOLE) s->sample.header.status = PYTHON_CHAIN_NO_FRAMES;
 }

@@ -1,6 +1,6 @@
 /*
  * What the eBPF program's sources need from libbpf where they are compiled for user space. Whoever includes it says what
- * BPF_CORE_READ is, and defines the helpers.
+ * BPF_CORE_READ and TASK_READ are, and defines the helpers.
  */
 #ifndef PYTHON_CHAIN_USER_SPACE_H
 #define PYTHON_CHAIN_USER_SPACE_H

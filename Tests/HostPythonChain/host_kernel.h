@@ -10,6 +10,7 @@
 /* The kernel reads 0 through a null pointer. */
 #define HOST_READ_1(from, a) ((from) ? (from)->a : 0)
 #define HOST_READ_2(from, a, b) ((from) && (from)->a ? (from)->a->b : 0)
+#define TASK_READ(task, pointer, field) HOST_READ_2(task, pointer, field)
 #define HOST_READ_NAME(one, two, name, ...) name
 #define BPF_CORE_READ(from, ...) HOST_READ_NAME(__VA_ARGS__, HOST_READ_2, HOST_READ_1, 0)(from, __VA_ARGS__)
 

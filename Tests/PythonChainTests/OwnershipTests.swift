@@ -160,8 +160,11 @@ extension PythonChainTests {
         python.setChain(python.addThread(Machine.tgid), [[MadeFrame(code: python.code())]])
       }
       let end = Machine.stackEnd
+      // What is known of the pages near the end says nothing about those that a deeper stack reaches.
+      machine.thread.sp = end - 0x1800
       #expect(try machine.run().sample.pages.isEmpty)
-      #expect(try machine.run().sample.slot == 3)
+      #expect(try machine.run().sample.slot == 1)
+      machine.thread.sp = end - 0x9000
       for page in [end - 0x6000, end - 0x5000, end - 0x3000] {
         machine.holes.insert(page)
         machine.remove(page, count: 4096)
@@ -182,6 +185,31 @@ extension PythonChainTests {
       #expect(
         reduced.slot == 0 && reduced.flags == PYTHON_CHAIN_STACK_REDUCED.rawValue && reduced.pages.isEmpty)
       host_fail_slot(1, 0)
+    }
+
+    /// Pages that were there are not looked at with each sample; but one that was written out is found again, and of
+    /// another thread nothing is known.
+    @Test func pagesThatAreTakenAway() throws {
+      let machine = machine(0x9000)
+      let hole = Machine.stackEnd - 0x3000
+      let sample = try machine.run().sample
+      #expect(sample.pages.isEmpty && sample.slot == 3)
+      machine.holes.insert(hole)
+      machine.remove(hole, count: 4096)
+      var samples = 1
+      while try machine.run().sample.pages.isEmpty, samples < 1000 { samples += 1 }
+      #expect(samples == 257)
+      #expect(try !machine.run().sample.pages.isEmpty)
+      // A hole is never taken for known.
+      #expect(try !machine.run().sample.pages.isEmpty)
+      machine.write(hole, UInt64(0))
+      machine.holes.remove(hole)
+      #expect(try machine.run().sample.pages.isEmpty)
+      machine.holes.insert(hole)
+      machine.remove(hole, count: 4096)
+      machine.thread.fsbase = Machine.stackEnd
+      machine.thread.pid += 1
+      #expect(try !machine.run().sample.pages.isEmpty)
     }
 
     /// A stack deeper than any copy: the pages around the first boundary out of reach, and behind it.
