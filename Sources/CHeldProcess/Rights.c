@@ -54,10 +54,16 @@ int caduceus_check_own_rights(pid_t pid) {
   struct sets lowered = now;
   for (int word = 0; word < _LINUX_CAPABILITY_U32S_3; word++) lowered.data[word].effective = 0;
   char path[64];
-  snprintf(path, sizeof path, "/proc/%d/environ", (int)pid);
+  snprintf(path, sizeof path, "/proc/%d/auxv", (int)pid);
   if (syscall(SYS_capset, &lowered.header, lowered.data)) return errno;
   int descriptor = open(path, O_RDONLY | O_CLOEXEC);
   int error = descriptor < 0 ? errno : 0;
+  /* A process without memory can be opened by anybody, and has nothing to read. */
+  char byte;
+  if (descriptor >= 0) {
+    ssize_t got = read(descriptor, &byte, 1);
+    error = got < 0 ? errno : got == 0 ? ESRCH : 0;
+  }
   if (syscall(SYS_capset, &now.header, now.data)) abort();
   if (descriptor >= 0) close(descriptor);
   return error;

@@ -8,7 +8,7 @@ extension DropCause {
     switch self {
     case .malformedRecord: "a malformed record"
     case .noUserRegisters: "no user registers (the thread was exiting)"
-    case .notPermitted: "not permitted (the program got more rights by exec)"
+    case .notPermitted: "not permitted (more rights by exec, or the permission could not be proven)"
     case .pythonUnverified: "unverified Python frames (--strict)"
     }
   }

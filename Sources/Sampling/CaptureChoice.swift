@@ -7,6 +7,7 @@ enum CaptureChoice {
   /// Throws where neither way is allowed, before anything else is done. `process`: an existing one that is to be
   /// sampled.
   static func check(_ options: SamplingOptions, process: Int32?) throws(SamplingError) {
+    try InvokingUser.check()
     try Rights.checkPlace()
     guard options.withoutBPF == nil else { return try checkPerf(nil) }
     do throws(SamplingError) {

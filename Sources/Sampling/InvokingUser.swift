@@ -23,18 +23,49 @@ public struct InvokingUser: Sendable, Equatable {
   /// PKEXEC_UID); nil when we are not root, or root by another way. Nobody but root can have set them then.
   public static var current: InvokingUser? {
     guard geteuid() == 0 else { return nil }
-    if let uid = variable("SUDO_UID").flatMap({ UInt32($0) }), uid != 0,
-      let gid = variable("SUDO_GID").flatMap({ UInt32($0) }), let name = variable("SUDO_USER")
+    if let uid = number("SUDO_UID"), uid != 0, let gid = number("SUDO_GID"), let name = variable("SUDO_USER")
     {
       return InvokingUser(uid: uid, gid: gid, name: name, means: .sudo)
     }
     if let name = variable("DOAS_USER"), let account = Account(name: name), account.uid != 0 {
       return InvokingUser(uid: account.uid, gid: account.gid, name: name, means: .doas)
     }
-    if let uid = variable("PKEXEC_UID").flatMap({ UInt32($0) }), uid != 0, let account = Account(uid: uid) {
+    if let uid = number("PKEXEC_UID"), uid != 0, let account = Account(uid: uid) {
       return InvokingUser(uid: uid, gid: account.gid, name: account.name, means: .pkexec)
     }
     return nil
+  }
+
+  /// Refuses a caller that is said, but not said rightly: who it was must not become root by a slip.
+  static func check() throws(SamplingError) {
+    guard geteuid() == 0 else { return }
+    for name in ["SUDO_UID", "SUDO_GID", "PKEXEC_UID"] {
+      if let text = variable(name), number(name) == nil { throw refusal(name, text, "no user or group id") }
+    }
+    if let text = variable("SUDO_UID"), number("SUDO_UID") != 0, current?.means != .sudo {
+      throw refusal("SUDO_UID", text, "without SUDO_GID and SUDO_USER")
+    }
+    if let text = variable("DOAS_USER"), Account(name: text) == nil {
+      throw refusal("DOAS_USER", text, "no user of this machine")
+    }
+    if let uid = number("PKEXEC_UID"), Account(uid: uid) == nil {
+      throw refusal("PKEXEC_UID", "\(uid)", "no user of this machine")
+    }
+  }
+
+  private static func refusal(_ name: String, _ text: String, _ problem: String) -> SamplingError {
+    .notPermitted(
+      what:
+        "not permitted: the caller is not known: \(name) is \(safeText(text)), \(problem); call it by sudo, doas or pkexec, "
+        + "or unset \(name)")
+  }
+
+  /// A user or group id as these programs write it: decimal digits, and not the id that means none (2^32 - 1).
+  private static func number(_ name: String) -> UInt32? {
+    guard let text = variable(name), text.utf8.allSatisfy({ $0 >= 0x30 && $0 <= 0x39 }),
+      let number = UInt32(text), number != .max
+    else { return nil }
+    return number
   }
 
   /// Does something with files as the invoking user, where there is one: what that user may not read or write fails,

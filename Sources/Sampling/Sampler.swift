@@ -20,6 +20,7 @@ public final class Sampler {
   private var recorder: StackRecorder
   private var watch: InterpreterWatch
   private let isHeld: Bool
+  private var image: ProgramImage?
   private let end: ProcessEnd
 
   private var startClock: UInt64 = 0
@@ -92,6 +93,16 @@ public final class Sampler {
     } catch {
       throw Rights.explain(error)
     }
+    image = ProgramImage(of: target)
+    proveEachSample()
+    // All was opened by number: what that number means now, it meant all the time.
+    if !held, !hasEnded, !target.isStillOurs { throw target.foreignness ?? target.moreRights }
+  }
+
+  /// Events of CPUs are not ended by the kernel when the program gets more rights.
+  private func proveEachSample() {
+    guard getuid() != 0, capture.samplesPerCPU, recorder.provenTime == nil else { return }
+    recorder.provenTime = ProvenTime { [target] in target.isStillOurs }
   }
 
   /// Checks the rights before anything else is done.
@@ -208,15 +219,14 @@ public final class Sampler {
       lastFile = now
       watch.fileWasMapped(isPython: InterpreterFinder.isPythonName(path))
     }
-    if recorder.sawExec {
-      recorder.sawExec = false
-      capture.forgetLayout()
-      watch = InterpreterWatch(target: target)
-      interpreter = ""
-      if recorder.isForbidden { stop() }
-    }
+    forgetProgramIfExecuted()
     if recorder.sawLoss {
       recorder.sawLoss = false
+      // What was lost may have been an exec: the layout of the old program says nothing about the new one.
+      let now = ProgramImage(of: target)
+      if let now, let image, now != image { recorder.missedExec() }
+      forgetProgramIfExecuted()
+      if recorder.isForbidden { stop() }
       if let mappings = try? ProcessMaps.read(target.processID), !mappings.isEmpty {
         recorder.reload(mappings)
       }
@@ -225,6 +235,16 @@ public final class Sampler {
     keepWatch()
     watchChildren(now)
     if end.hasCome { hasEnded = true }
+  }
+
+  private func forgetProgramIfExecuted() {
+    guard recorder.sawExec else { return }
+    recorder.sawExec = false
+    image = ProgramImage(of: target)
+    capture.forgetLayout()
+    watch = InterpreterWatch(target: target)
+    interpreter = ""
+    if recorder.isForbidden { stop() }
   }
 
   /// The kernel itself ends the events of a thread that gets more rights by an exec, but not those of a CPU.
@@ -311,6 +331,7 @@ public final class Sampler {
   private func change(_ events: ClockEvents) {
     guard !events.samplesPerCPU else { return }
     do { try events.switchToPerCPU() } catch { return }
+    proveEachSample()
     threadsLived += recorder.threadsBorn
   }
 

@@ -40,6 +40,8 @@ package struct StackRecorder: RecordHandler {
   let shown: NativeFrames
   private let threadName: (Int32) -> String?
   private let isPermitted: () -> Bool
+  /// Nil where the kernel itself sees to it: root, or events of threads.
+  package var provenTime: ProvenTime?
   let processID: Int32
 
   /// By layout slot; slot 0 is no layout.
@@ -70,7 +72,7 @@ package struct StackRecorder: RecordHandler {
     var process = RecordedProcess(
       processID: target.processID, addressSpace: addressSpace, memory: target.memory,
       kernel: LoadedKernelSymbols(), threadName: { try? facts.comm(ofThread: $0) })
-    process.isPermitted = { target.isStillOurs }
+    process.isPermitted = { target.isOurs }
     self.init(process, method: method, shown: shown)
   }
 
@@ -171,6 +173,7 @@ package struct StackRecorder: RecordHandler {
     case .exit: lives.end(stamp.tid)
     case .lost:
       sawLoss = true
+      askAgain()
       lives.lostNotices()
       forgetLast()
     }
@@ -191,7 +194,7 @@ package struct StackRecorder: RecordHandler {
 
   /// A new program image: what was mapped is gone, and so are the interpreters that were found before.
   private mutating func executed(at time: UInt64) {
-    if !isPermitted() { isForbidden = true }
+    askAgain()
     loop = nil
     addressSpace.replaceAll([])
     mappingsChanged()
@@ -206,11 +209,20 @@ package struct StackRecorder: RecordHandler {
     joiner.prologueHole = 0..<0
   }
 
+  /// The program may have become another one.
+  private mutating func askAgain() {
+    provenTime?.begin()
+    if !isPermitted() { isForbidden = true }
+  }
+
+  /// The program became another one, and the record of it was lost.
+  mutating func missedExec() { executed(at: RecordStream.clock()) }
+
   package mutating func handle(sample: borrowing SampleRecord) {
     profile.ledger.recordsRead += 1
     recentTimes.add(sample.stamp.time)
     note(sample.stamp.tid)
-    if isForbidden {
+    if isForbidden || provenTime?.covers(sample.stamp.time) == false {
       profile.ledger[dropped: .notPermitted] += 1
       return
     }

@@ -2,6 +2,7 @@
 
 internal import CHeldProcess
 import Glibc
+import PerfEvents
 import ProcessImages
 
 /// A process and the ways to read it.
@@ -13,12 +14,15 @@ public final class TargetProcess {
   /// Process id in the target's own pid namespace.
   let ownProcessID: Int32
   let namespace: (device: UInt64, inode: UInt64)
+  /// Held from the first look on: while it has not come, the number means this very process.
+  let end: ProcessEnd
   /// Program name and arguments; the name in parentheses for a process without (a kernel thread, a zombie).
   public let commandLine: [String]
 
   /// Reads the facts of a process. `command`: what a child that is still held is going to execute.
   public init(processID: Int32, command: [String]? = nil) throws(SamplingError) {
     self.processID = processID
+    end = ProcessEnd(of: processID)
     facts = ProcessFacts(pid: processID)
     memory = ProcessMemory(pid: processID)
     do throws(ProcessReadError) {
@@ -46,7 +50,7 @@ public final class TargetProcess {
     // A process that is ending loses its program before it counts as ended.
     var target: CChar = 0
     let hasProgram = unsafe readlink("/proc/\(processID)/exe", &target, 1) >= 0 || errno != ENOENT
-    if !hasProgram || ProcessEnd(of: processID).hasCome {
+    if !hasProgram || end.hasCome {
       throw .cannotRead(processID, detail: "it has ended")
     }
   }
@@ -56,7 +60,12 @@ public final class TargetProcess {
   var foreignness: SamplingError? {
     guard getuid() != 0 else { return nil }
     let code = caduceus_check_own_rights(processID)
-    guard code == EACCES || code == EPERM else { return nil }
+    guard code != 0 else { return nil }
+    if code == ESRCH || code == ENOENT { return .cannotRead(processID, detail: "it has ended") }
+    guard code == EACCES || code == EPERM else {
+      return .notPermitted(
+        what: "cannot tell whether PID \(processID) may be looked into: \(errorText(code))")
+    }
     let own = getuid()
     guard let uid = try? facts.uid(), uid != own else { return moreRights }
     let name = Account(uid: uid).map { "\($0.name) (user id \(uid))" } ?? "user id \(uid)"
@@ -73,11 +82,18 @@ public final class TargetProcess {
     )
   }
 
-  /// The same after an exec, when it may have ended meanwhile: then its ids tell.
+  /// Whether the process may be looked into at this moment, and is still the one that was looked at first: nothing but
+  /// success counts. The number cannot have been given to another process meanwhile, because this one still lives.
   var isStillOurs: Bool {
-    if getuid() == 0 || caduceus_check_own_rights(processID) == 0 { return true }
-    guard ProcessEnd(of: processID).hasCome, let uids = try? facts.uids() else { return false }
-    return uids.allSatisfy { $0 == getuid() }
+    getuid() == 0 || (caduceus_check_own_rights(processID) == 0 && !end.hasCome)
+  }
+
+  /// The same after an exec, when it may have ended meanwhile: then its ids tell. Enough where the kernel itself ends
+  /// the events of a thread whose rights grow by an exec (perf_event_exit_task of begin_new_exec, fs/exec.c).
+  var isOurs: Bool {
+    if isStillOurs { return true }
+    guard end.hasCome, let uids = try? facts.uids() else { return false }
+    return uids.count == 4 && uids.allSatisfy { $0 == getuid() }
   }
 
   /// What to say instead of "no Python" where there are programs that we may not look into.
@@ -147,7 +163,7 @@ public final class TargetProcess {
     guard let first = commandLine.first else { return "?" }
     let name = first.split(separator: "/").last.map(String.init) ?? first
     let text = ([name] + commandLine.dropFirst()).joined(separator: " ")
-    let safe = String(text.unicodeScalars.map { $0.value < 32 || $0.value == 127 ? " " : Character($0) })
+    let safe = safeText(text)
     return safe.count > 120 ? safe.prefix(119) + "…" : safe
   }
 }

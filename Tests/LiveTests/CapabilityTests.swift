@@ -186,6 +186,46 @@ extension Live {
       #expect(finished.errorText.contains("has more rights than you"), "\(finished.description)")
     }
 
+    /// The program gets more rights between the first check and the moment when all is open, while we are stopped.
+    @Test(arguments: [[], ["--per-cpu"]]) func anExecWhileWeAreStopped(_ how: [String]) throws {
+      let (user, folder) = (try TestUser(sudo: nil), try Folder())
+      let interpreter = try Interpreter.everybodys(amongst: Interpreter.supported).path
+      let setUid = folder.file("python3")
+      try FileManager.default.copyItem(atPath: interpreter, toPath: setUid)
+      unsafe chmod(setUid, 0o4755)
+      let secret =
+        "import os\nos.write(1, b'%d\\n' % os.geteuid())\n"
+        + "def work_of_root():\n  while True: sum(range(1000))\nwork_of_root()"
+      let text =
+        "import os, sys\nos.write(1, b'ready\\n'); os.read(0, 1)\nos.execv(sys.argv[1], sys.argv[1:])"
+      let target = try Child(
+        user.direct + [interpreter, "-S", "-c", text, setUid, "-S", "-c", secret],
+        environment: user.environment)
+      #expect(try target.line() == "ready")
+      // Each output's file is made between the first check and the opening.
+      let outputs = (0..<200).flatMap { ["-o", "out/\($0).txt"] }
+      _ = try user.run(["mkdir", "out"])
+      let child = try Child(
+        user.direct + [capable(folder), "attach", "-d", "1"] + how + outputs + ["\(target.pid)"],
+        environment: user.environment, folder: user.home)
+      while try FileManager.default.contentsOfDirectory(atPath: user.home + "/out").isEmpty,
+        kill(child.pid, 0) == 0
+      {}
+      child.signal(SIGSTOP)
+      target.send("\n")
+      #expect(try target.line() == "0")
+      child.signal(SIGCONT)
+      let finished = try child.finish()
+      target.signal(SIGKILL)
+      _ = try target.finish()
+      #expect(finished.status == 1, "\(finished.description)")
+      #expect(finished.errorText.contains("has more rights than you"), "\(finished.description)")
+      for name in try FileManager.default.contentsOfDirectory(atPath: user.home + "/out") {
+        let text = try String(contentsOfFile: user.home + "/out/" + name, encoding: .utf8)
+        #expect(!text.contains("work_of_root"), "\(name)")
+      }
+    }
+
     /// `run` hands none of its capabilities on, however it got them; and the program finds the environment that the
     /// dynamic loader hides from a binary with capabilities.
     @Test(arguments: ["file", "ambient"]) func theProgramHasNoCapabilities(_ source: String) throws {

@@ -199,6 +199,29 @@ extension Live {
 
     // MARK: Without sudo's own environment
 
+    /// Who called is not known: that is no reason to go on as root.
+    @Test(arguments: [
+      ["SUDO_UID": "4294967295", "SUDO_GID": "0", "SUDO_USER": "root"],
+      ["SUDO_UID": "1003x", "SUDO_GID": "1003", "SUDO_USER": "daemon"],
+      ["SUDO_UID": "-1", "SUDO_GID": "1", "SUDO_USER": "daemon"],
+      ["SUDO_UID": "+1", "SUDO_GID": "1", "SUDO_USER": "daemon"],
+      ["SUDO_UID": "", "SUDO_GID": "1", "SUDO_USER": "daemon"],
+      ["SUDO_UID": "1", "SUDO_GID": "99999999999", "SUDO_USER": "daemon"],
+      ["SUDO_UID": "1", "SUDO_GID": "1"], ["SUDO_UID": "1", "SUDO_USER": "daemon"],
+      ["DOAS_USER": "caduceus-nobody"], ["PKEXEC_UID": "1e3"], ["PKEXEC_UID": "4294967294"],
+    ]) func aCallerThatIsNoUser(_ caller: [String: String]) throws {
+      let folder = try Folder()
+      for command in [["run", "-o", "out.txt", "--", "/bin/true"], ["attach", "-o", "out.txt", "1"]] {
+        let finished = try Caduceus.run(command, environment: caller, folder: folder.path)
+        #expect(finished.status == 1, "\(finished.description)")
+        #expect(
+          finished.errorText.hasPrefix("caduceus: not permitted: the caller is not known: "),
+          "\(finished.description)")
+        #expect(finished.errorLines.count == 1)
+        #expect(try FileManager.default.contentsOfDirectory(atPath: folder.path).isEmpty)
+      }
+    }
+
     /// What sudo, doas and pkexec say of their caller, without them among our ancestors.
     static let callers: [[String: String]] = [
       ["SUDO_UID": "UID", "SUDO_GID": "GID", "SUDO_USER": "NAME", "SUDO_COMMAND": "x"], ["DOAS_USER": "NAME"],

@@ -59,14 +59,15 @@ import Testing
   }
 
   private func recorder(
-    _ mappings: [Mapping], files: [String: ElfImage] = [:], threadName: String? = nil
+    _ mappings: [Mapping], files: [String: ElfImage] = [:], threadName: String? = nil,
+    isPermitted: @escaping () -> Bool = { true }
   ) throws -> StackRecorder {
     let space = AddressSpace(mappings: mappings, provider: MadeFiles(files))
-    return try #require(
-      StackRecorder(
-        RecordedProcess(
-          processID: 7, addressSpace: space, memory: BytesAt(0, []), kernel: LoadedKernelSymbols(text: []),
-          threadName: { _ in threadName }), method: .rows, shown: .all))
+    var process = RecordedProcess(
+      processID: 7, addressSpace: space, memory: BytesAt(0, []), kernel: LoadedKernelSymbols(text: []),
+      threadName: { _ in threadName })
+    process.isPermitted = isPermitted
+    return try #require(StackRecorder(process, method: .rows, shown: .all))
   }
 
   private func hand(_ records: [[UInt8]], to recorder: inout StackRecorder) {
@@ -133,6 +134,33 @@ import Testing
     recorder.reload([mapping("/opt/c.so")])
     hand([sample()], to: &recorder)
     #expect(stacks(recorder).map(\.first) == ["a.so+0x100", "c.so+0x100"])
+  }
+
+  /// An exec of a program with more rights may be what was lost: the permission is asked for again.
+  @Test func aLossAsksForThePermission() throws {
+    var permits = true
+    var recorder = try recorder([mapping("/opt/a.so")], isPermitted: { permits })
+    hand([sample(), RecordMaker.lost, sample()], to: &recorder)
+    #expect(recorder.profile.ledger[dropped: .notPermitted] == 0 && !recorder.isForbidden)
+    permits = false
+    hand([sample(), RecordMaker.lost, sample(), sample()], to: &recorder)
+    #expect(recorder.isForbidden)
+    #expect(recorder.profile.ledger[dropped: .notPermitted] == 2)
+    #expect(recorder.profile.ledger.kept == 3)
+  }
+
+  /// Events of CPUs go on in a program with more rights, and find a process by its number.
+  @Test func samplesWhosePermissionIsNotProven() throws {
+    var permits = true
+    var recorder = try recorder([mapping("/opt/a.so")])
+    recorder.provenTime = ProvenTime { permits }
+    hand([sample(), sample()], to: &recorder)
+    #expect(recorder.profile.ledger.kept == 2)
+    permits = false
+    // The loss begins anew: what was proven before says nothing about what follows.
+    hand([RecordMaker.lost, sample(), sample(), sample()], to: &recorder)
+    #expect(recorder.profile.ledger.kept == 2)
+    #expect(recorder.profile.ledger[dropped: .notPermitted] == 3)
   }
 
   /// A copy that ends too early, and one that was made small because the ring was nearly full.

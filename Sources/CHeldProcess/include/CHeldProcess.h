@@ -46,7 +46,7 @@ int caduceus_take_file_rights(uid_t uid, gid_t gid, const char *user);
 void caduceus_return_file_rights(void);
 
 /* 0 when the calling user may look into a process without any capability, as ptrace(2) has it for reading
- * (PTRACE_MODE_READ_FSCREDS); errno otherwise. */
+ * (PTRACE_MODE_READ_FSCREDS), and the process has a program; ESRCH where it has none (any more), errno otherwise. */
 int caduceus_check_own_rights(pid_t pid);
 
 /* A descriptor that becomes readable when the process ends (pidfd_open(2)), or -errno. */
