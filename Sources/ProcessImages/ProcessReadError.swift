@@ -14,6 +14,18 @@ public enum ProcessReadError: Error, Equatable, Sendable {
   case malformed(path: String)
 }
 
+extension ProcessReadError: CustomStringConvertible {
+  /// What a user reads of it.
+  public var description: String {
+    switch self {
+    case .noSuchProcess(let path): "\(path) does not exist"
+    case .notPermitted(let path): "\(path): permission denied"
+    case .failed(let path, let code): unsafe "\(path): \(String(cString: strerror(code)))"
+    case .malformed(let path): "\(path) is not of the documented form"
+    }
+  }
+}
+
 enum ProcFile {
   /// The whole text of a file under /proc; `.malformed` where it is longer than `limit` bytes.
   static func read(_ path: String, limit: Int = 1 << 20) throws(ProcessReadError) -> [UInt8] {

@@ -70,6 +70,14 @@ import Testing
     #expect(StatusText.numbers("Gid", in: text).isEmpty)
   }
 
+  /// Users read them: no debug text.
+  @Test(arguments: [
+    (ProcessReadError.noSuchProcess(path: "/proc/7/maps"), "/proc/7/maps does not exist"),
+    (.notPermitted(path: "/proc/1/ns/pid"), "/proc/1/ns/pid: permission denied"),
+    (.failed(path: "/proc/7/stat", errno: 24), "/proc/7/stat: Too many open files"),
+    (.malformed(path: "/proc/7/stat"), "/proc/7/stat is not of the documented form"),
+  ]) func words(of error: ProcessReadError, _ words: String) { #expect("\(error)" == words) }
+
   @Test func ownFacts() throws {
     let facts = ProcessFacts(pid: getpid())
     #expect(try facts.commandLine() == CommandLine.arguments)
