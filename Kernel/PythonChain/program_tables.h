@@ -100,6 +100,7 @@ struct scratch {
   uint32_t tail_next;          /* the next one to be moved into the record */
   uint32_t boundary_steps;
   uint32_t by_address;         /* states that name other threads are looked into, too */
+  uint32_t running, holds_gil, changed; /* of the states that are known */
   uint32_t is_lent;            /* who holds the GIL has frames here, and was not known */
   uint32_t page_count;         /* pages of the stack in the record */
   uint32_t page_limit;

@@ -227,23 +227,23 @@ static __always_inline int known_holds(struct visit *v, struct thread_entry *kno
     if (known->uses++ >= RECHECK_NO_THREAD || known->head != newest_thread(l, newest)) return 0;
     return !is_lent_to_us(v, known, newest);
   }
-  int running = 0, holds = 0, changed = 0;
+  s->running = s->holds_gil = s->changed = 0;
   s->state_count = 0;
   for (int i = 0; i < PYTHON_CHAIN_STATES; i++) {
     uint64_t state = known->states[i];
     if (!state) break;
     if (!load_state(s, state) || !may_be_ours(v, state)) {
-      changed = 1;
+      s->changed = 1;
       break;
     }
-    if (quick_boundary(s, l, state)) running = 1;
-    if (says_it_holds_gil(s, l)) holds = 1;
+    if (quick_boundary(s, l, state)) s->running = 1;
+    if (says_it_holds_gil(s, l)) s->holds_gil = 1;
     add_state(s->states, &s->state_count, state);
   }
   /* Where there is one GIL only and a known state holds it, nobody else runs here. */
-  if (!holds || known->interpreters) s->is_lent = is_lent_to_us(v, known, newest);
-  if (known->uses++ >= RECHECK_STATES || s->is_lent || changed) return 0;
-  return running;
+  if (!s->holds_gil || known->interpreters) s->is_lent = is_lent_to_us(v, known, newest);
+  if (known->uses++ >= RECHECK_STATES || s->is_lent || s->changed) return 0;
+  return s->running;
 }
 
 /* Finds the states whose chains are to be walked; false with a status where there are none. */
