@@ -21,7 +21,6 @@ public final class Sampler {
   private var watch: InterpreterWatch
   private let isHeld: Bool
   private var image: ProgramImage?
-  private let end: ProcessEnd
 
   private var startClock: UInt64 = 0
   private var endClock: UInt64 = 0
@@ -62,7 +61,6 @@ public final class Sampler {
     self.target = target
     self.options = options
     isHeld = held
-    end = ProcessEnd(of: target.processID)
     Rights.raiseFileLimit()
     Rights.raisePriority()
     watch = InterpreterWatch(target: target)
@@ -116,14 +114,13 @@ public final class Sampler {
   static func find(_ watch: InterpreterWatch, _ target: TargetProcess) throws(SamplingError) -> SamplingError?
   {
     let limit = RecordStream.clock() + 1_000_000_000
-    let end = ProcessEnd(of: target.processID)
     while !watch.look() {
       switch watch.state {
       case .found: return nil
       case .refused(let error), .searching(let error):
         // Nothing can be read of a process that has ended: that is no finding about it. One that is ending loses
         // its memory first.
-        if end.hasCome || ((try? ProcessMaps.read(target.processID))?.isEmpty ?? true) {
+        if target.end.hasCome || ((try? ProcessMaps.read(target.processID))?.isEmpty ?? true) {
           throw .cannotRead(target.processID, detail: "it ended while sampling was being set up")
         }
         if case .refused = watch.state { throw error }
@@ -234,7 +231,7 @@ public final class Sampler {
     readClocks()
     keepWatch()
     watchChildren(now)
-    if end.hasCome { hasEnded = true }
+    if target.end.hasCome { hasEnded = true }
   }
 
   private func forgetProgramIfExecuted() {
@@ -351,8 +348,8 @@ public final class Sampler {
 
   /// Waits, at most a second, until the target ends or `descriptor` is readable.
   public func waitForEnd(also descriptor: Int32) {
-    end.wait(also: descriptor, milliseconds: 1000)
-    if end.hasCome { hasEnded = true }
+    target.end.wait(also: descriptor, milliseconds: 1000)
+    if target.end.hasCome { hasEnded = true }
   }
 
   /// Ends sampling and gives the profile.

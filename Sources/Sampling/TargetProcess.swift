@@ -24,6 +24,9 @@ public final class TargetProcess {
     self.processID = processID
     end = ProcessEnd(of: processID)
     facts = ProcessFacts(pid: processID)
+    guard !end.lacksDescriptor else {
+      throw .kernel("too many open files while opening PID \(processID); raise `ulimit -n`")
+    }
     memory = ProcessMemory(pid: processID)
     do throws(ProcessReadError) {
       ownProcessID = try facts.ownPid()

@@ -39,6 +39,9 @@ struct ProcessEnd: ~Copyable {
 
   init(of process: Int32) { descriptor = caduceus_open_process(process) }
 
+  /// True where it is not known whether the process lives, because no more files may be opened.
+  var lacksDescriptor: Bool { descriptor == -EMFILE || descriptor == -ENFILE }
+
   deinit { if descriptor >= 0 { close(descriptor) } }
 
   /// True once the process has ended; a zombie has.
