@@ -216,32 +216,29 @@ public final class Sampler {
       lastFile = now
       watch.fileWasMapped(isPython: InterpreterFinder.isPythonName(path))
     }
-    forgetProgramIfExecuted()
+    let permissionWasAsked = recorder.sawExec || recorder.sawLoss
     if recorder.sawLoss {
       recorder.sawLoss = false
       // What was lost may have been an exec: the layout of the old program says nothing about the new one.
-      let now = ProgramImage(of: target)
-      if let now, let image, now != image { recorder.missedExec() }
-      forgetProgramIfExecuted()
-      if recorder.isForbidden { stop() }
+      if !recorder.sawExec, let image, let now = ProgramImage(of: target), now != image {
+        recorder.missedExec()
+      }
       if let mappings = try? ProcessMaps.read(target.processID), !mappings.isEmpty {
         recorder.reload(mappings)
       }
     }
+    if recorder.sawExec {
+      recorder.sawExec = false
+      image = ProgramImage(of: target)
+      capture.forgetLayout()
+      watch = InterpreterWatch(target: target)
+      interpreter = ""
+    }
+    if permissionWasAsked, recorder.isForbidden { stop() }
     readClocks()
     keepWatch()
     watchChildren(now)
     if target.end.hasCome { hasEnded = true }
-  }
-
-  private func forgetProgramIfExecuted() {
-    guard recorder.sawExec else { return }
-    recorder.sawExec = false
-    image = ProgramImage(of: target)
-    capture.forgetLayout()
-    watch = InterpreterWatch(target: target)
-    interpreter = ""
-    if recorder.isForbidden { stop() }
   }
 
   /// The kernel itself ends the events of a thread that gets more rights by an exec, but not those of a CPU.

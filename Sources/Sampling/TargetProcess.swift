@@ -24,9 +24,7 @@ public final class TargetProcess {
     self.processID = processID
     end = ProcessEnd(of: processID)
     facts = ProcessFacts(pid: processID)
-    guard !end.lacksDescriptor else {
-      throw .kernel("too many open files while opening PID \(processID); raise `ulimit -n`")
-    }
+    if let code = end.lackOfFiles { throw Rights.explain(.open(what: "PID \(processID)", errno: code)) }
     memory = ProcessMemory(pid: processID)
     do throws(ProcessReadError) {
       ownProcessID = try facts.ownPid()

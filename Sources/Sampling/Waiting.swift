@@ -39,8 +39,8 @@ struct ProcessEnd: ~Copyable {
 
   init(of process: Int32) { descriptor = caduceus_open_process(process) }
 
-  /// True where it is not known whether the process lives, because no more files may be opened.
-  var lacksDescriptor: Bool { descriptor == -EMFILE || descriptor == -ENFILE }
+  /// Why it is not known whether the process lives, where no more files may be opened: EMFILE or ENFILE.
+  var lackOfFiles: Int32? { descriptor == -EMFILE || descriptor == -ENFILE ? -descriptor : nil }
 
   deinit { if descriptor >= 0 { close(descriptor) } }
 
