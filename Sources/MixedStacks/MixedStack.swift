@@ -17,6 +17,8 @@ public enum Marker: UInt8, CaseIterable, Sendable {
   case rootNotKnown
   /// Who called the code here is only a guess: the native frames up to the next proven one are left out.
   case unconfirmedCallers
+  /// What Python ran here, if any, could not be read: the interpreter was not found yet.
+  case interpreterNotYetKnown
 
   /// As it stands in a stack.
   public var text: String {
@@ -27,6 +29,7 @@ public enum Marker: UInt8, CaseIterable, Sendable {
     case .unverified: "[unverified]"
     case .rootNotKnown: "[root not known]"
     case .unconfirmedCallers: "[unconfirmed callers]"
+    case .interpreterNotYetKnown: "[interpreter not yet known]"
     }
   }
 }

@@ -114,8 +114,9 @@ public final class StackJoiner {
     // Of the native frames only those count that are shown.
     defer { if native.guesses > 0 { noteGuesses(native, &result) } }
     switch chain.damage {
-    case .pythonUnverified: return showUnverified(native, table, pinned, &result)
-    case .interpreterNotYetKnown, .staleLayout, .threadListLimit: return showNative(native, &result)
+    case .pythonUnverified: return showNative(native, .unverified, table, pinned, &result)
+    case .interpreterNotYetKnown: return showNative(native, .interpreterNotYetKnown, table, [], &result)
+    case .staleLayout, .threadListLimit: return showNative(native, .unprovenFrames, table, [], &result)
     default: break
     }
     resolve(chain, table, memory, &result)
@@ -160,26 +161,10 @@ public final class StackJoiner {
     return true
   }
 
-  /// A stack without Python frames, of which it is not known whether there were any.
-  private func showNative(_ native: AddressStack, _ result: inout MixedStack) {
-    var hasLoop = false
-    for index in native.frames.indices {
-      if isUnconfirmed(native.frames[index], &result) { return }
-      guard isLoop(native.frames[index]) else {
-        result.frames.append(.native(index))
-        if hasLoop, isStackStart(native.frames[index]) { return }
-        continue
-      }
-      result.frames.append(.evaluationLoop(index))
-      hasLoop = true
-    }
-    if native.frames.isEmpty || native.end != .outermost { markEnd(native, &result) }
-  }
-
   /// A stack whose native frames are those of the interrupt and whose Python frames are not known: a marker in the
   /// place of what each evaluation loop ran, but for the function at its top where that is pinned.
-  private func showUnverified(
-    _ native: AddressStack, _ table: PythonFrameTable, _ pinned: [PinnedFunction],
+  private func showNative(
+    _ native: AddressStack, _ marker: Marker, _ table: PythonFrameTable, _ pinned: [PinnedFunction],
     _ result: inout MixedStack
   ) {
     var next = 0
@@ -196,12 +181,12 @@ public final class StackJoiner {
         result.frames.append(.python(table.frame(for: code, offset: pinned[next].offset)))
         result.remarks.insert(.pinnedFunctions)
       }
-      result.frames.append(.marker(.unverified))
+      result.frames.append(.marker(marker))
       result.frames.append(.evaluationLoop(index))
       result.outermostLoop = index
     }
     // No loop is known yet, or none was reached: all the same there may have been one.
-    if result.outermostLoop == nil { result.frames.append(.marker(.unverified)) }
+    if result.outermostLoop == nil { result.frames.append(.marker(marker)) }
     if native.frames.isEmpty || native.end != .outermost { markEnd(native, &result) }
   }
 

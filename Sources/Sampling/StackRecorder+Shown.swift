@@ -47,7 +47,7 @@ extension StackRecorder {
     }
     if let mark, !isMarked, hasCode { stack.append(mark) }
     if !hasCode {
-      if stack.isEmpty { stack.append(mixed.damage == .interpreterNotYetKnown ? notYetKnown : noPython) }
+      if stack.isEmpty { stack.append(noPython) }
       if shown != .none || mixed.damage != nil { profile.ledger.empty += 1 }
     }
   }

@@ -63,7 +63,6 @@ package struct StackRecorder: RecordHandler {
   var markers: [FrameID] = []
   let hidden: HiddenFrames
   var noPython: FrameID
-  var notYetKnown: FrameID
 
   /// A recorder of a live process.
   init?(target: TargetProcess, addressSpace: AddressSpace, method: NativeUnwinder.Method, shown: NativeFrames)
@@ -96,7 +95,6 @@ package struct StackRecorder: RecordHandler {
     }
     markers = Marker.allCases.map { marker($0.text) }
     noPython = marker("[no Python frame]")
-    notYetKnown = marker("[interpreter not yet known]")
     hidden = HiddenFrames(&profile, nothing: noPython)
     self.profile = profile
     lookForStackSwitcher(addressSpace.mappings.lazy.map(\.path))

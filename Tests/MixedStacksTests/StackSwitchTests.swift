@@ -35,7 +35,8 @@ import Testing
     }
     // Whether its Python half is known or not.
     for (status, text) in [
-      (PYTHON_CHAIN_UNVERIFIED, "n0 [unverified] L1 n2 n3"), (PYTHON_CHAIN_NO_LAYOUT, "n0 L1 n2 n3"),
+      (PYTHON_CHAIN_UNVERIFIED, "n0 [unverified] L1 n2 n3"),
+      (PYTHON_CHAIN_NO_LAYOUT, "n0 [interpreter not yet known] L1 n2 n3"),
     ] {
       var halves = Halves("nLnnnLn")
       halves.status = status

@@ -118,6 +118,12 @@ def judge(options, mode, name, situation):
     with tempfile.TemporaryDirectory() as folder:
         rows, measured, counted_whole, text = profile(options, mode, name, folder)
     whole = wrong = part = contradicting = 0
+    share, bound, off = math.nan, math.nan, False
+    # What is not whole must say so in the stack itself.
+    unmarked = sum(count for stack, count in rows if not own_frames(stack)[1])
+    if unmarked != counted_whole:
+        off = True
+        print(f"{name} {mode}: {unmarked} stacks without a marker, but {counted_whole} whole samples")
     sides = {side: 0 for side in measured}
     examples = {}
     for stack, count in rows:
@@ -137,14 +143,14 @@ def judge(options, mode, name, situation):
             if not is_legal(names, paths, anywhere):
                 wrong += count
                 examples[stack] = count
-    total, share, bound, off = sum(sides.values()), math.nan, math.nan, False
+    total = sum(sides.values())
     # Where much is shown in part one side may have lost more than the other: its name is on no stack.
     if len(sides) == 2 and total and part * 20 < whole and not anywhere and not name.startswith(("sub", "handler", "lend", "forked_that")):
         truth = measured["compute"] / sum(measured.values())
         share = sides["compute"] / total - truth
         # Four standard deviations of as many independent draws; start and end of each step are on neither side.
         bound = 4 * math.sqrt(truth * (1 - truth) / total) + 0.01
-        off = abs(share) > bound
+        off |= abs(share) > bound
     print(f"{name:26} {mode:13} whole {whole:6} wrong {wrong:5}  in part {part:6} contradicting {contradicting:4}"
           f"  share off by {share:+.3f} of {bound:.3f}{'  OFF' if off else ''}", flush=True)
     for stack, count in sorted(examples.items(), key=lambda item: -item[1])[: options.examples]:
