@@ -117,17 +117,14 @@ def judge(options, mode, name, situation):
     paths = [[step for step in path if step not in PASSED_OVER and step != "sub:<module>"] for path in paths]
     with tempfile.TemporaryDirectory() as folder:
         rows, measured, counted_whole, text = profile(options, mode, name, folder)
-    whole = wrong = part = contradicting = 0
+    whole = wrong = part = contradicting = unmarked = 0
     share, bound, off = math.nan, math.nan, False
-    # What is not whole must say so in the stack itself.
-    unmarked = sum(count for stack, count in rows if not own_frames(stack)[1])
-    if unmarked != counted_whole:
-        off = True
-        print(f"{name} {mode}: {unmarked} stacks without a marker, but {counted_whole} whole samples")
     sides = {side: 0 for side in measured}
     examples = {}
     for stack, count in rows:
         names, marked = own_frames(stack)
+        if not marked:
+            unmarked += count
         for side in sides:
             if side in names or "sub:" + side in names:
                 sides[side] += count
@@ -143,6 +140,10 @@ def judge(options, mode, name, situation):
             if not is_legal(names, paths, anywhere):
                 wrong += count
                 examples[stack] = count
+    # What is not whole must say so in the stack itself.
+    if unmarked != counted_whole:
+        off = True
+        print(f"{name} {mode}: {unmarked} stacks without a marker, but {counted_whole} whole samples")
     total = sum(sides.values())
     # Where much is shown in part one side may have lost more than the other: its name is on no stack.
     if len(sides) == 2 and total and part * 20 < whole and not anywhere and not name.startswith(("sub", "handler", "lend", "forked_that")):
